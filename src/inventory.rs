@@ -1,0 +1,152 @@
+//! What was found in one directory; an unreadable directory is a value.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use crate::{
+    failure::Failure,
+    ids::{Application, ClientId, KeyId, ObjectId, PermissionId, ResourceId, TenantId, UniqueName},
+    lifetime::Lifetime,
+    registration::{PermissionKind, Registration},
+};
+
+/// A client secret as a directory shows it: everything but its value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundSecret {
+    /// `keyId`
+    pub key_id: KeyId,
+    /// `displayName`; ours reads as a [`crate::ids::CredentialName`].
+    pub display_name: Option<String>,
+    /// `startDateTime`
+    pub start: Option<Timestamp>,
+    /// `endDateTime`
+    pub end: Option<Timestamp>,
+}
+
+/// An app registration as a directory holds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundApp {
+    /// `id`
+    pub object_id: ObjectId<Application>,
+    /// `appId`
+    pub client_id: ClientId,
+    /// `uniqueName`
+    pub unique_name: Option<UniqueName>,
+    /// Its properties.
+    pub registration: Registration,
+    /// Its client secrets.
+    pub secrets: Vec<FoundSecret>,
+    /// How many certificates it has; none of them is ours.
+    pub certificates: usize,
+    /// `createdDateTime`
+    pub created: Option<Timestamp>,
+}
+
+/// Enough of an app to tell whether it is a twin, a stripped one or a deleted one of ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Glimpse {
+    /// `id`
+    pub object_id: ObjectId<Application>,
+    /// `appId`
+    pub client_id: ClientId,
+    /// `displayName`
+    pub display_name: Option<String>,
+    /// `uniqueName`
+    pub unique_name: Option<UniqueName>,
+    /// `tags`
+    pub tags: Vec<String>,
+    /// `createdDateTime`
+    pub created: Option<Timestamp>,
+    /// `deletedDateTime`, of those in the bin.
+    pub deleted: Option<Timestamp>,
+}
+
+/// Something that one run may read and another may not, or did not have to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Sight<T> {
+    /// Nothing asked for it.
+    NotLooked,
+    /// It could not be read: unknown, never to be taken for empty.
+    Hidden(Failure),
+    /// It was read.
+    Seen(T),
+}
+
+impl<T> Sight<T> {
+    /// What was seen, where it was.
+    pub fn seen(&self) -> Option<&T> {
+        match self {
+            Self::Seen(value) => Some(value),
+            Self::NotLooked | Self::Hidden(_) => None,
+        }
+    }
+}
+
+/// What a directory's app-management policies say of client secrets and audiences
+/// (<https://learn.microsoft.com/en-us/graph/api/resources/applicationauthenticationmethodpolicy>).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Policies {
+    /// The directory's default policy, where it is enabled.
+    pub default: Option<Policy>,
+    /// Custom policies; one that an app is assigned to overrides the default for that app.
+    pub custom: Vec<(Policy, Vec<ObjectId<Application>>)>,
+}
+
+/// One app-management policy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    /// `id`, as text.
+    pub id: String,
+    /// `displayName`
+    pub name: String,
+    /// Its restrictions that are enabled and that concern us.
+    pub restrictions: Vec<Restriction>,
+}
+
+/// One restriction of a policy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restriction {
+    /// What it forbids.
+    pub kind: RestrictionKind,
+    /// Only apps created after this are concerned; all where absent.
+    pub apps_created_after: Option<Timestamp>,
+}
+
+/// What a restriction forbids.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RestrictionKind {
+    /// `passwordAddition`: no new client secret at all.
+    NoSecrets,
+    /// `passwordLifetime`: none that lives longer than this ISO 8601 duration.
+    SecretLifetime(Lifetime),
+    /// `audiences.azureAdMultipleOrgs`: no app for other directories.
+    NoMultipleOrgs,
+}
+
+/// The permissions that an API offers, as its service principal in this directory lists them.
+pub type Catalogue = BTreeMap<(PermissionKind, String), PermissionId>;
+
+/// What was found in one directory.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Inventory {
+    /// Which directory.
+    pub directory: TenantId,
+    /// The server's clock when it was read: what every end and every window is measured against.
+    pub read_at: Timestamp,
+    /// Every app that carries the fleet's tag, and every app that the vault knows.
+    pub apps: Vec<FoundApp>,
+    /// Every app of the directory, to find twins and stripped tags.
+    pub others: Sight<Vec<Glimpse>>,
+    /// The bin: apps deleted less than 30 days ago.
+    pub bin: Sight<Vec<Glimpse>>,
+    /// Policies.
+    pub policies: Sight<Policies>,
+    /// Permissions by name, for each API that was asked.
+    pub catalogues: BTreeMap<ResourceId, Sight<Catalogue>>,
+    /// How many requests it took.
+    pub requests: u32,
+}
+
+/// Every directory that was read, or why it could not be.
+pub type Inventories = BTreeMap<TenantId, Result<Inventory, Failure>>;

@@ -1,0 +1,246 @@
+//! Text → [`Manifest`], every mistake at once, with its place.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    path::PathBuf,
+};
+
+use crate::{
+    cloud::CloudName,
+    connector::{Connector, PortalAuthorization},
+    ids::{AppKey, FleetName, ResourceId, TenantId, TenantKey},
+    lifetime::Lifetime,
+    registration::{Audience, Links, PermissionKind, RedirectUri},
+};
+
+/// Where something stands in a manifest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The file, as the user named it; `-` is standard input.
+    pub file: PathBuf,
+    /// Counted from 1.
+    pub line: usize,
+    /// Counted from 1, in characters.
+    pub column: usize,
+    /// `tenants.contoso.redirectUris[0]`
+    pub path: String,
+}
+
+/// A set of customers as their provider wants them: all defaults applied, all placeholders
+/// filled, every rule of the manifest held.
+#[derive(Debug, Clone)]
+pub struct Manifest {
+    /// The name of the set.
+    pub fleet: FleetName,
+    /// The provider's directory.
+    pub home: Home,
+    /// Where values live.
+    pub vault: VaultLocation,
+    /// How the operator reaches customers' directories (`layout: in-tenant` only).
+    pub operator: OperatorCustomers,
+    /// Every app that should exist, per-tenant and shared.
+    pub apps: BTreeMap<AppKey, App>,
+    /// Every customer.
+    pub tenants: BTreeMap<TenantKey, Tenant>,
+    /// The folder of the file with the header; relative paths start there.
+    pub folder: PathBuf,
+}
+
+/// The provider's directory.
+#[derive(Debug, Clone)]
+pub struct Home {
+    /// Which one.
+    pub tenant: DirectoryName,
+    /// In which cloud.
+    pub cloud: CloudName,
+    /// Where it is written.
+    pub place: Place,
+}
+
+/// A directory, by id or by one of its domains.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DirectoryName {
+    /// Its GUID.
+    Id(TenantId),
+    /// A verified domain of it.
+    Domain(String),
+}
+
+impl fmt::Display for DirectoryName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Id(id) => id.fmt(f),
+            Self::Domain(domain) => f.write_str(domain),
+        }
+    }
+}
+
+/// Where values live.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum VaultLocation {
+    /// A folder; already joined to the manifest's folder.
+    Folder(PathBuf),
+    /// An Azure Key Vault.
+    KeyVault(url::Url),
+}
+
+/// How the operator reaches customers' directories.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OperatorCustomers {
+    /// The operator's own multitenant app, consented there.
+    #[default]
+    App,
+    /// The operator's Azure CLI session there.
+    Cli,
+}
+
+/// Where an app lives.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Layout {
+    /// One app per customer, in the provider's directory.
+    PerTenant,
+    /// One app for many customers, in the provider's directory.
+    Shared,
+    /// One app in each customer's own directory.
+    InTenant,
+}
+
+/// A permission as a manifest or a connector names it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct NamedPermission {
+    /// The API.
+    pub resource: ResourceId,
+    /// Role or scope.
+    pub kind: PermissionKind,
+    /// `SecurityIncident.Read.All`
+    pub name: String,
+}
+
+/// What proves to Entra that the app is the app.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Credential {
+    /// A client secret.
+    Secret,
+    /// A certificate whose private key never leaves the vault.
+    Certificate,
+    /// Somebody else's token.
+    Federated(Vec<Federated>),
+}
+
+/// One issuer whose tokens the app accepts in place of a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Federated {
+    /// The issuer's URL.
+    pub issuer: String,
+    /// The subject it names.
+    pub subject: String,
+    /// The audience it names.
+    pub audience: String,
+}
+
+/// How long a secret lives and when its successor comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SecretRule {
+    /// From issue to end; one year unless the manifest says otherwise.
+    pub lifetime: Lifetime,
+    /// This long before the end a second one is made.
+    pub renew_before: Lifetime,
+    /// This long the old one stays beside the new.
+    pub overlap: Lifetime,
+}
+
+/// An app registration that should exist.
+#[derive(Debug, Clone)]
+pub struct App {
+    /// Its key.
+    pub key: AppKey,
+    /// Where it lives.
+    pub layout: Layout,
+    /// What it reads with.
+    pub connector: Connector,
+    /// At most 120 characters, placeholders filled.
+    pub display_name: String,
+    /// Who may sign in.
+    pub audience: Audience,
+    /// All that must be registered, those for consent among them.
+    pub redirect_uris: BTreeSet<RedirectUri>,
+    /// All that it asks for.
+    pub permissions: BTreeSet<NamedPermission>,
+    /// What the consent page links to.
+    pub links: Links,
+    /// Who should own it besides its creator, by object id; empty where the manifest says nothing.
+    pub owners: BTreeSet<uuid::Uuid>,
+    /// What it signs in with.
+    pub credential: Credential,
+    /// How long its secret lives.
+    pub secret: SecretRule,
+    /// The tenants that use it; exactly one unless shared.
+    pub tenants: Vec<TenantKey>,
+    /// Where it is written.
+    pub place: Place,
+}
+
+/// How the customer's administrator is asked.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Default,
+    serde::Serialize,
+    serde::Deserialize,
+    schemars::JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum ConsentStrategy {
+    /// A link to send; nothing waits.
+    #[default]
+    Link,
+    /// A page on loopback, opened now.
+    Browser,
+    /// By Graph, with the operator's rights in that directory.
+    Grant,
+}
+
+/// How consent is asked for, and where the administrator lands after it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConsentRule {
+    /// How.
+    pub strategy: ConsentStrategy,
+    /// A page of the provider; already among the app's redirect URIs.
+    pub redirect_uri: Option<RedirectUri>,
+}
+
+/// A customer.
+#[derive(Debug, Clone)]
+pub struct Tenant {
+    /// Its key.
+    pub key: TenantKey,
+    /// Its directory, where the manifest names it.
+    pub id: Option<TenantId>,
+    /// What people call it.
+    pub name: String,
+    /// A domain of it; resolves to its directory where `id` is left out.
+    pub domain: Option<String>,
+    /// For `--label`.
+    pub labels: BTreeMap<String, String>,
+    /// What its incidents are read with.
+    pub connector: Connector,
+    /// The app it uses.
+    pub app: AppKey,
+    /// Where that app lives.
+    pub layout: Layout,
+    /// Whether someone must authorize the app in the Defender portal.
+    pub portal: PortalAuthorization,
+    /// The analyst who signs in once (delegated connectors).
+    pub sign_in_as: Option<String>,
+    /// How its administrator is asked.
+    pub consent: ConsentRule,
+    /// Where it is written.
+    pub place: Place,
+}
