@@ -10,4 +10,5 @@ pub mod inventory;
 pub mod lifetime;
 pub mod manifest;
 pub mod registration;
+pub mod sandbox;
 pub mod secret;
