@@ -3,4 +3,5 @@
 //! Nothing here imports from the rooms of the client, so that a mistake made there cannot
 //! be made here too.
 
+pub mod odata;
 pub mod schema;

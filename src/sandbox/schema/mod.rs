@@ -11,6 +11,7 @@ mod tables;
 
 pub use application::check_application;
 pub use check::Write;
+pub(in crate::sandbox) use check::is_guid;
 pub use defaults::{application_defaults, merge_patch, service_principal_defaults};
 pub use refusal::{Detail, Refusal};
 pub use tables::{
