@@ -11,3 +11,4 @@ pub mod lifetime;
 pub mod manifest;
 pub mod registration;
 pub mod secret;
+pub mod vault;
