@@ -7,8 +7,11 @@
 
 pub mod cloud;
 pub mod connector;
+pub mod entra;
 pub mod event;
 pub mod failure;
+pub mod graph;
+pub mod http;
 pub mod ids;
 pub mod inventory;
 pub mod lifetime;
