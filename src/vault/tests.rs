@@ -2,11 +2,13 @@
 
 use std::{
     fs,
+    path::PathBuf,
     sync::atomic::{AtomicU32, Ordering},
     time::Instant,
 };
 
 use tempfile::TempDir;
+use uuid::Uuid;
 
 use super::*;
 use crate::{
