@@ -4,7 +4,7 @@
 //! `…/oauth2permissiongrant`, `…/approleassignment`, `…/directoryobject`.
 
 use super::super::{Bind, Complex, Entity, Filter, Kind, Navigation, Service, Support};
-use super::{DIRECTORY_PAGES, TEXT, TEXTS, id, list, property};
+use super::{APPLICATION, DIRECTORY_PAGES, SERVICE_PRINCIPAL, TEXT, TEXTS, id, list, property};
 
 /// A person's account. Only the properties that the sandbox's people have.
 pub static USER: Entity = Entity {
@@ -12,6 +12,7 @@ pub static USER: Entity = Entity {
     resource: "User",
     service: Service::Directory,
     pages: DIRECTORY_PAGES,
+    derived: &[],
     properties: &[
         list("businessPhones", TEXTS),
         property("displayName", TEXT).required().filter(Filter::TEXT).sort(Support::Always),
@@ -49,6 +50,7 @@ pub static DIRECTORY_OBJECT: Entity = Entity {
     resource: "DirectoryObject",
     service: Service::Directory,
     pages: DIRECTORY_PAGES,
+    derived: &[&USER, &SERVICE_PRINCIPAL, &APPLICATION],
     properties: &[
         id(Filter::EQUAL),
         property("deletedDateTime", Kind::DateTime).read_only().filter(Filter::ORDER),
@@ -62,6 +64,7 @@ pub static OAUTH2_PERMISSION_GRANT: Entity = Entity {
     resource: "OAuth2PermissionGrant",
     service: Service::Directory,
     pages: DIRECTORY_PAGES,
+    derived: &[],
     properties: &[
         property("clientId", TEXT).required().on_create().filter(Filter::EQUAL),
         property("consentType", Kind::Word(&["AllPrincipals", "Principal"]))
@@ -82,6 +85,7 @@ pub static APP_ROLE_ASSIGNMENT: Entity = Entity {
     resource: "AppRoleAssignment",
     service: Service::Directory,
     pages: DIRECTORY_PAGES,
+    derived: &[],
     properties: &[
         id(Filter::EQUAL),
         property("deletedDateTime", Kind::DateTime).read_only(),
@@ -104,6 +108,7 @@ pub static ORGANIZATION: Entity = Entity {
     resource: "Organization",
     service: Service::Settings,
     pages: DIRECTORY_PAGES,
+    derived: &[],
     properties: &[
         id(Filter::NONE),
         property("deletedDateTime", Kind::DateTime).read_only(),
@@ -150,6 +155,7 @@ pub static DOMAIN: Entity = Entity {
     resource: "Domain",
     service: Service::Settings,
     pages: DIRECTORY_PAGES,
+    derived: &[],
     properties: &[
         property("authenticationType", TEXT).not_null().read_only(),
         property("availabilityStatus", TEXT).read_only(),
