@@ -120,6 +120,12 @@ pub static ORGANIZATION: Entity = Entity {
         property("defaultUsageLocation", TEXT).read_only(),
         property("displayName", TEXT).read_only(),
         list("marketingNotificationEmails", TEXTS),
+        property(
+            "mobileDeviceManagementAuthority",
+            Kind::Enum(&["unknown", "intune", "sccm", "office365"]),
+        )
+        .not_null()
+        .read_only(),
         property("onPremisesLastSyncDateTime", Kind::DateTime).read_only(),
         property("onPremisesSyncEnabled", Kind::Bool).read_only(),
         property("partnerTenantType", Kind::Enum(PARTNER_TENANT_TYPES)).read_only(),
