@@ -415,6 +415,17 @@ fn a_patch_merges_objects_and_replaces_lists() {
 }
 
 #[test]
+fn a_null_empties_an_object() {
+    let current = body(json!({"web": {"redirectUris": ["u"], "homePageUrl": "h",
+        "implicitGrantSettings": {"enableIdTokenIssuance": true}}}));
+    let merged = merge_patch(&current, &body(json!({"web": null})));
+    assert_eq!(
+        merged["web"],
+        json!({"redirectUris": [], "homePageUrl": null, "implicitGrantSettings": {"enableIdTokenIssuance": false}})
+    );
+}
+
+#[test]
 fn kinds_of_directory_objects_are_told_by_their_annotation() {
     let user = body(json!({"@odata.type": "#microsoft.graph.user"}));
     assert_eq!(DIRECTORY_OBJECT.kind_of(&user).name, "user");

@@ -281,6 +281,10 @@ fn what_is_no_filter_is_refused() {
     for text in ["eq 'x'", "and displayName eq 'x'"] {
         assert!(why(filter(text)).contains("does not exist as a declared property"), "{text}");
     }
+    assert!(
+        why(filter("id eq 00000003-0000-0000-c000-000000000000x"))
+            .contains("Unrecognized '00000003-0000-0000-c000-000000000000x' literal")
+    );
     assert!(why(filter("displayName eq 'x' foo")).contains("Syntax error at position 19 in"));
     assert!(why(filter("displayName eq #")).contains("character '#' is not valid at position 15"));
     assert!(
