@@ -21,6 +21,7 @@ pub mod manifest;
 pub mod plan;
 pub mod registration;
 pub mod report;
+pub mod sandbox;
 pub mod secret;
 pub mod status;
 pub mod stop;
