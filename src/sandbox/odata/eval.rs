@@ -4,9 +4,9 @@ use std::cmp::Ordering;
 
 use serde_json::Value;
 
-use super::filter::{Affix, Filter, Operator};
 use super::fold;
 use super::token::Literal;
+use super::tree::{Affix, Filter, Operator};
 
 impl Filter {
     /// Does this resource, or inside `any` this element, match?

@@ -1,6 +1,7 @@
-//! What `$filter` says, as a tree.
+//! Reading `$filter`: names, types, and what the directory has an index for.
 
 use super::token::{Literal, Token, invalid, tokens};
+use super::tree::{Affix, Filter, Operator, Path};
 use super::{Advanced, fold};
 use crate::sandbox::schema::{self, Entity, Kind, Property, Refusal, Service, Support};
 
@@ -10,65 +11,6 @@ const MAX_LENGTH: usize = 8 * 1024;
 const MAX_DEPTH: usize = 24;
 /// `or` takes this many clauses and `in` this many values, and no more.
 const MAX_CHOICES: usize = 15;
-
-/// A filter whose names and types are in order.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Filter {
-    Or(Vec<Filter>),
-    And(Vec<Filter>),
-    Not(Box<Filter>),
-    Compare { path: Path, operator: Operator, literal: Literal },
-    In { path: Path, literals: Vec<Literal> },
-    Affix { path: Path, affix: Affix, text: String },
-    Any { path: Path, body: Box<Filter> },
-    Count { path: Path, operator: Operator, number: i64 },
-}
-
-/// Members to go through, from the resource or, inside `any`, from one element. Empty is
-/// the element itself.
-pub(super) type Path = Vec<&'static str>;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Operator {
-    Eq,
-    Ne,
-    Gt,
-    Ge,
-    Lt,
-    Le,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Affix {
-    Start,
-    End,
-}
-
-impl Operator {
-    fn read(word: &str) -> Option<Self> {
-        Some(match word.to_ascii_lowercase().as_str() {
-            "eq" => Operator::Eq,
-            "ne" => Operator::Ne,
-            "gt" => Operator::Gt,
-            "ge" => Operator::Ge,
-            "lt" => Operator::Lt,
-            "le" => Operator::Le,
-            _ => return None,
-        })
-    }
-
-    /// The name in OData's error texts.
-    fn kind(self) -> &'static str {
-        match self {
-            Operator::Eq => "Equal",
-            Operator::Ne => "NotEqual",
-            Operator::Gt => "GreaterThan",
-            Operator::Ge => "GreaterThanOrEqual",
-            Operator::Lt => "LessThan",
-            Operator::Le => "LessThanOrEqual",
-        }
-    }
-}
 
 /// Reads a filter over resources of a kind.
 ///
@@ -94,7 +36,7 @@ pub(super) fn parse(
 
 struct Parser<'a> {
     text: &'a str,
-    tokens: &'a [Token],
+    tokens: &'a [(usize, Token)],
     at: usize,
     depth: usize,
     entity: &'static Entity,
@@ -131,11 +73,11 @@ enum Tail {
 
 impl<'a> Parser<'a> {
     fn peek(&self) -> Option<&'a Token> {
-        self.tokens.get(self.at)
+        self.tokens.get(self.at).map(|(_, token)| token)
     }
 
     fn next(&mut self) -> Option<&'a Token> {
-        let token = self.tokens.get(self.at);
+        let token = self.peek();
         self.at += 1;
         token
     }
@@ -162,11 +104,8 @@ impl<'a> Parser<'a> {
     }
 
     fn syntax_error(&self) -> Refusal {
-        invalid(format!(
-            "Syntax error at position {} in '{}'.",
-            self.text.len().min(self.at),
-            self.text
-        ))
+        let at = self.tokens.get(self.at).map_or(self.text.len(), |(at, _)| *at);
+        invalid(format!("Syntax error at position {at} in '{}'.", self.text))
     }
 
     fn deeper<T>(

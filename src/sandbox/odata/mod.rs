@@ -10,15 +10,19 @@ mod page;
 mod project;
 mod search;
 mod token;
+mod tree;
+
+#[cfg(test)]
+mod tests;
 
 use serde_json::Value;
 
-use self::filter::{Filter, Operator};
 use self::options::Options;
 use self::page::{Key, Order, Place};
 use self::project::Selection;
 use self::search::Search;
 use self::token::Literal;
+use self::tree::{Filter, Operator};
 use super::schema::{Entity, Refusal, Service, Support};
 
 pub use page::Page;
@@ -148,6 +152,11 @@ impl Query {
         };
         let expansions = match options.expand.as_deref() {
             None => Vec::new(),
+            // "$expand is not currently supported with advanced queries"
+            // (aad-advanced-queries, a note).
+            Some(_) if entity.service == Service::Directory && advanced == Advanced::Yes => {
+                return Err(Refusal::unsupported_query("Unsupported Query."));
+            }
             Some(text) => project::expand(text, entity)?,
         };
         let mark = page::mark(

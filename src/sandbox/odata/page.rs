@@ -7,8 +7,8 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::Value;
 
 use super::eval::at;
-use super::filter::Path;
 use super::fold;
+use super::tree::Path;
 use crate::sandbox::schema::{Entity, Kind, Refusal, Service, Support};
 
 /// One page of a listing.

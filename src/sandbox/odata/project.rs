@@ -61,11 +61,12 @@ fn keep(tree: &[Branch], item: &Map<String, Value>) -> Map<String, Value> {
 
 /// What an answer without `$select` shows.
 pub(super) fn usual(entity: &Entity, item: &Map<String, Value>) -> Map<String, Value> {
+    let kind = entity.kind_of(item);
     item.iter()
         .filter(|(name, _)| {
             name.starts_with("@odata.")
                 || name.starts_with("extension_")
-                || entity
+                || kind
                     .properties
                     .iter()
                     .any(|property| property.name == **name && property.shown == Shown::Always)

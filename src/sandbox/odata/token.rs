@@ -43,8 +43,8 @@ impl Literal {
     }
 }
 
-/// Cuts a filter into words.
-pub(super) fn tokens(text: &str) -> Result<Vec<Token>, Refusal> {
+/// Cuts a filter into words, each with the place where it begins.
+pub(super) fn tokens(text: &str) -> Result<Vec<(usize, Token)>, Refusal> {
     let mut tokens = Vec::new();
     let mut rest = text;
     while let Some(first) = rest.chars().next() {
@@ -71,7 +71,7 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Token>, Refusal> {
                 )));
             }
         };
-        tokens.push(token);
+        tokens.push((at, token));
         rest = &rest[length..];
     }
     Ok(tokens)

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::check::length;
 use super::redirect::{self, Audience, Platform};
-use super::{Refusal, Write};
+use super::{PASSWORD_CREDENTIAL, Refusal, Write};
 
 const RESOURCE: &str = "Application";
 /// Entries of all lists together.
@@ -56,13 +56,6 @@ impl Audience {
     }
 }
 
-/// The rules for a body: those of the whole application, as far as the body shows it, and
-/// those about secrets, which hold for bodies only.
-pub(super) fn check_body(body: &Map<String, Value>, write: Write) -> Result<(), Refusal> {
-    check_secrets(body, write)?;
-    check_application(body)
-}
-
 /// Checks the rules across properties of a whole application: redirect URIs, lengths and
 /// counts by audience, permissions, the size of it all. For use after a merge, when a body
 /// alone does not show the audience.
@@ -79,7 +72,12 @@ pub fn check_application(application: &Map<String, Value>) -> Result<(), Refusal
     check_size(application)
 }
 
-fn check_secrets(body: &Map<String, Value>, write: Write) -> Result<(), Refusal> {
+/// The rules about secrets in the body of an application or a service principal.
+pub(super) fn check_secrets(
+    body: &Map<String, Value>,
+    write: Write,
+    resource: &str,
+) -> Result<(), Refusal> {
     let Some(secrets) = body.get("passwordCredentials").and_then(Value::as_array) else {
         return Ok(());
     };
@@ -89,28 +87,44 @@ fn check_secrets(body: &Map<String, Value>, write: Write) -> Result<(), Refusal>
         Write::Upsert | Write::Update => return Err(made_by_actions()),
         Write::Create => {}
     }
-    if secrets.iter().any(|secret| secret.get("secretText").is_some_and(|text| !text.is_null())) {
-        return Err(made_by_actions());
-    }
-    for secret in secrets {
-        let moment = |name: &str| secret.get(name)?.as_str()?.parse::<jiff::Timestamp>().ok();
-        if let (Some(start), Some(end)) = (moment("startDateTime"), moment("endDateTime"))
-            && end <= start
-        {
-            return Err(Refusal::invalid_value(
-                "passwordCredentials",
-                RESOURCE,
-                "The credential ends before it starts.",
-            ));
-        }
+    for secret in secrets.iter().filter_map(Value::as_object) {
+        check_secret(secret, resource)?;
     }
     match Audience::of(body) {
         Audience::Personal if secrets.len() > 2 => Err(Refusal::invalid_value(
             "passwordCredentials",
-            RESOURCE,
+            resource,
             "At most 2 secrets while personal accounts can sign in.",
         )),
         Audience::Personal | Audience::Organizations => Ok(()),
+    }
+}
+
+/// Checks a secret that is asked for: the `passwordCredential` of `addPassword`.
+///
+/// # Errors
+/// 400: unknown members and wrong types, a `secretText` of the client's choice, an end
+/// before the start.
+pub fn check_password_credential(
+    credential: &Map<String, Value>,
+    resource: &str,
+) -> Result<(), Refusal> {
+    PASSWORD_CREDENTIAL.check(credential, resource)?;
+    check_secret(credential, resource)
+}
+
+fn check_secret(secret: &Map<String, Value>, resource: &str) -> Result<(), Refusal> {
+    if secret.get("secretText").is_some_and(|text| !text.is_null()) {
+        return Err(made_by_actions());
+    }
+    let moment = |name: &str| secret.get(name)?.as_str()?.parse::<jiff::Timestamp>().ok();
+    match (moment("startDateTime"), moment("endDateTime")) {
+        (Some(start), Some(end)) if end <= start => Err(Refusal::invalid_value(
+            "passwordCredentials",
+            resource,
+            "The credential ends before it starts.",
+        )),
+        _ => Ok(()),
     }
 }
 

@@ -43,8 +43,9 @@ impl Entity {
                 }
             }
         }
-        if self.name == super::APPLICATION.name {
-            application::check_body(body, write)?;
+        application::check_secrets(body, write, self.resource)?;
+        if std::ptr::eq(self, &super::APPLICATION) {
+            application::check_application(body)?;
         }
         Ok(())
     }

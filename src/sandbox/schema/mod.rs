@@ -9,7 +9,12 @@ mod redirect;
 mod refusal;
 mod tables;
 
-pub use application::check_application;
+#[cfg(test)]
+mod tests;
+
+use serde_json::{Map, Value};
+
+pub use application::{check_application, check_password_credential};
 pub use check::Write;
 pub(in crate::sandbox) use check::is_guid;
 pub use defaults::{application_defaults, merge_patch, service_principal_defaults};
@@ -35,6 +40,9 @@ pub struct Entity {
     pub navigations: &'static [Navigation],
     /// How many items a page holds.
     pub pages: Pages,
+    /// The kinds that a listing of this kind may hold; each item names its own in
+    /// `@odata.type`.
+    pub derived: &'static [&'static Entity],
 }
 
 /// The service that answers for a kind of thing.
@@ -228,9 +236,18 @@ impl Filter {
 }
 
 impl Entity {
-    /// The property of this name. Graph does not look at the case of names in queries.
+    /// The property of this name, also of derived kinds. Graph does not look at the case of
+    /// names in queries.
     pub fn property(&self, name: &str) -> Option<&'static Property> {
         find(self.properties, name)
+            .or_else(|| self.derived.iter().find_map(|kind| find(kind.properties, name)))
+    }
+
+    /// The kind of an item, by its `@odata.type`; this kind where it names none.
+    pub fn kind_of<'a>(&'a self, item: &Map<String, Value>) -> &'a Entity {
+        let named = item.get("@odata.type").and_then(Value::as_str).unwrap_or_default();
+        let named = named.trim_start_matches("#microsoft.graph.");
+        self.derived.iter().copied().find(|kind| kind.name == named).unwrap_or(self)
     }
 
     /// The link of this name, in any case.

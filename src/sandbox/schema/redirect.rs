@@ -132,3 +132,138 @@ fn check_web_address<'a>(uri: &str, rest: &'a str, audience: Audience) -> Result
     }
     Ok(host)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Audience::{Organizations, Personal};
+    use Platform::{PublicClient, Spa, Web};
+
+    fn passes(uri: &str, platform: Platform, audience: Audience) {
+        assert_eq!(check(uri, platform, audience), Ok(()), "{uri}");
+    }
+
+    fn refused(uri: &str, platform: Platform, audience: Audience, why: &str) {
+        let said = check(uri, platform, audience).expect_err(uri);
+        assert!(said.contains(why), "{uri}: {said}");
+    }
+
+    #[test]
+    fn https_anywhere_and_http_on_this_machine() {
+        for uri in [
+            "https://contoso.com",
+            "https://contoso.com/",
+            "https://Contoso.com:8443/a/B?x=y",
+            "https://SiemMsspConnector",
+            "HTTPS://contoso.com/x",
+            "https://192.0.2.1/x",
+            "http://localhost",
+            "http://localhost:8080/cb",
+            "http://LOCALHOST/cb",
+            "http://127.0.0.1:1/",
+        ] {
+            passes(uri, Web, Organizations);
+            passes(uri, Spa, Organizations);
+        }
+        refused("http://contoso.com", Web, Organizations, "http is for localhost only");
+        refused("http://localhost.contoso.com", Web, Organizations, "http is for localhost only");
+        refused("http://127.0.0.2/", Web, Organizations, "http is for localhost only");
+        refused("http://[::1]/", Web, Organizations, "IPv6");
+        refused("https://[2001:db8::1]/", Web, Organizations, "IPv6");
+    }
+
+    #[test]
+    fn other_schemes_for_public_clients_only() {
+        for uri in [
+            "msal00000000-0000-0000-0000-000000000000://auth",
+            "urn:ietf:wg:oauth:2.0:oob",
+            "ms-appx-web://x",
+        ] {
+            passes(uri, PublicClient, Organizations);
+            refused(uri, Web, Organizations, "must start with https");
+            refused(uri, Spa, Organizations, "must start with https");
+        }
+        for uri in ["javascript:alert", "data:text/html", "file:///etc/passwd", "JavaScript:x"] {
+            refused(uri, PublicClient, Organizations, "scheme");
+        }
+        refused("http://contoso.com", PublicClient, Organizations, "http is for localhost only");
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused() {
+        for uri in [
+            "",
+            "contoso.com",
+            "/cb",
+            "https:",
+            "https:contoso.com",
+            "https://",
+            "https:///x",
+            "://x",
+            "1https://contoso.com",
+            "https://a..b/",
+            "https://a:/x",
+            "https://a:99999/",
+            "https://a:b/",
+            "https://a%20b/",
+            "urn:",
+        ] {
+            refused(
+                uri,
+                if uri == "urn:" { PublicClient } else { Web },
+                Organizations,
+                "is not an absolute URI",
+            );
+        }
+    }
+
+    #[test]
+    fn characters_and_parts_that_entra_does_not_take() {
+        refused("https://contoso.com/#a", Web, Organizations, "fragment");
+        refused("https://contoso.com/#", Web, Organizations, "fragment");
+        for character in FORBIDDEN {
+            refused(
+                &format!("https://contoso.com/a{character}b"),
+                Web,
+                Organizations,
+                "is not supported",
+            );
+        }
+        refused("https://contöso.com/", Web, Organizations, "characters that are not supported");
+        refused("https://contoso.com/a b", Web, Organizations, "characters that are not supported");
+        refused(
+            "https://contoso.com/a\nb",
+            Web,
+            Organizations,
+            "characters that are not supported",
+        );
+        refused("https://user@contoso.com/", Web, Organizations, "user name");
+    }
+
+    #[test]
+    fn length_is_256() {
+        let uri = |length: usize| format!("https://contoso.com/{}", "a".repeat(length - 20));
+        passes(&uri(256), Web, Organizations);
+        refused(&uri(257), Web, Organizations, "longer than 256");
+    }
+
+    #[test]
+    fn wildcards_and_query_strings_are_for_organizations() {
+        passes("https://*.contoso.com/cb", Web, Organizations);
+        passes("https://contoso.com/*", Web, Organizations);
+        refused("https://*.contoso.com/cb", Web, Personal, "wildcard");
+        refused("https://contoso.com/*", Web, Personal, "wildcard");
+        refused("https://contoso.com/?a=b", Web, Personal, "query string");
+        passes("https://contoso.com/?a=b", Web, Organizations);
+        passes("https://contoso.com/", Web, Personal);
+        for uri in [
+            "https://*/",
+            "https://*.com/",
+            "https://a*.contoso.com/",
+            "https://*.*.contoso.com/",
+            "https://contoso.*/",
+        ] {
+            refused(uri, Web, Organizations, "wildcard");
+        }
+    }
+}

@@ -20,6 +20,7 @@ pub static APPLICATION: Entity = Entity {
     resource: "Application",
     service: Service::Directory,
     pages: DIRECTORY_PAGES,
+    derived: &[],
     properties: &[
         id(Filter::EQUAL),
         property("deletedDateTime", Kind::DateTime)
@@ -98,6 +99,7 @@ pub static SERVICE_PRINCIPAL: Entity = Entity {
     resource: "ServicePrincipal",
     service: Service::Directory,
     pages: DIRECTORY_PAGES,
+    derived: &[],
     properties: &[
         id(Filter::EQUAL),
         property("deletedDateTime", Kind::DateTime)

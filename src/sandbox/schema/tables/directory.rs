@@ -4,7 +4,7 @@
 //! `…/oauth2permissiongrant`, `…/approleassignment`, `…/directoryobject`.
 
 use super::super::{Bind, Complex, Entity, Filter, Kind, Navigation, Service, Support};
-use super::{DIRECTORY_PAGES, TEXT, TEXTS, id, list, property};
+use super::{APPLICATION, DIRECTORY_PAGES, SERVICE_PRINCIPAL, TEXT, TEXTS, id, list, property};
 
 /// A person's account. Only the properties that the sandbox's people have.
 pub static USER: Entity = Entity {
@@ -12,6 +12,7 @@ pub static USER: Entity = Entity {
     resource: "User",
     service: Service::Directory,
     pages: DIRECTORY_PAGES,
+    derived: &[],
     properties: &[
         list("businessPhones", TEXTS),
         property("displayName", TEXT).required().filter(Filter::TEXT).sort(Support::Always),
@@ -49,6 +50,7 @@ pub static DIRECTORY_OBJECT: Entity = Entity {
     resource: "DirectoryObject",
     service: Service::Directory,
     pages: DIRECTORY_PAGES,
+    derived: &[&USER, &SERVICE_PRINCIPAL, &APPLICATION],
     properties: &[
         id(Filter::EQUAL),
         property("deletedDateTime", Kind::DateTime).read_only().filter(Filter::ORDER),
@@ -62,6 +64,7 @@ pub static OAUTH2_PERMISSION_GRANT: Entity = Entity {
     resource: "OAuth2PermissionGrant",
     service: Service::Directory,
     pages: DIRECTORY_PAGES,
+    derived: &[],
     properties: &[
         property("clientId", TEXT).required().on_create().filter(Filter::EQUAL),
         property("consentType", Kind::Word(&["AllPrincipals", "Principal"]))
@@ -82,6 +85,7 @@ pub static APP_ROLE_ASSIGNMENT: Entity = Entity {
     resource: "AppRoleAssignment",
     service: Service::Directory,
     pages: DIRECTORY_PAGES,
+    derived: &[],
     properties: &[
         id(Filter::EQUAL),
         property("deletedDateTime", Kind::DateTime).read_only(),
@@ -104,6 +108,7 @@ pub static ORGANIZATION: Entity = Entity {
     resource: "Organization",
     service: Service::Settings,
     pages: DIRECTORY_PAGES,
+    derived: &[],
     properties: &[
         id(Filter::NONE),
         property("deletedDateTime", Kind::DateTime).read_only(),
@@ -115,6 +120,12 @@ pub static ORGANIZATION: Entity = Entity {
         property("defaultUsageLocation", TEXT).read_only(),
         property("displayName", TEXT).read_only(),
         list("marketingNotificationEmails", TEXTS),
+        property(
+            "mobileDeviceManagementAuthority",
+            Kind::Enum(&["unknown", "intune", "sccm", "office365"]),
+        )
+        .not_null()
+        .read_only(),
         property("onPremisesLastSyncDateTime", Kind::DateTime).read_only(),
         property("onPremisesSyncEnabled", Kind::Bool).read_only(),
         property("partnerTenantType", Kind::Enum(PARTNER_TENANT_TYPES)).read_only(),
@@ -150,6 +161,7 @@ pub static DOMAIN: Entity = Entity {
     resource: "Domain",
     service: Service::Settings,
     pages: DIRECTORY_PAGES,
+    derived: &[],
     properties: &[
         property("authenticationType", TEXT).not_null().read_only(),
         property("availabilityStatus", TEXT).read_only(),

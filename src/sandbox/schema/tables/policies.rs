@@ -12,6 +12,7 @@ pub static TENANT_APP_MANAGEMENT_POLICY: Entity = Entity {
     resource: "TenantAppManagementPolicy",
     service: Service::Settings,
     pages: DIRECTORY_PAGES,
+    derived: &[],
     properties: &[
         id(Filter::NONE),
         property("deletedDateTime", Kind::DateTime).read_only(),
@@ -30,6 +31,7 @@ pub static APP_MANAGEMENT_POLICY: Entity = Entity {
     resource: "AppManagementPolicy",
     service: Service::Settings,
     pages: DIRECTORY_PAGES,
+    derived: &[],
     properties: &[
         id(Filter::NONE),
         property("deletedDateTime", Kind::DateTime).read_only(),

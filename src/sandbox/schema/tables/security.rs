@@ -16,6 +16,7 @@ pub static INCIDENT: Entity = Entity {
     service: Service::Security,
     // Larger pages are refused: <https://learn.microsoft.com/en-us/graph/api/security-list-incidents>.
     pages: Pages { default: 50, max: 50 },
+    derived: &[],
     properties: &[
         id(Filter::NONE),
         property("tenantId", TEXT).read_only(),
@@ -47,6 +48,7 @@ pub static ALERT: Entity = Entity {
     resource: "Alert",
     service: Service::Security,
     pages: Pages { default: 100, max: 2000 },
+    derived: &[],
     properties: &[
         id(Filter::NONE),
         property("providerAlertId", TEXT).read_only(),

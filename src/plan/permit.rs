@@ -1,0 +1,11 @@
+//! The proof that a plan was approved; without one nothing can be written.
+
+/// Only [`super::Plan::approve`] makes one, and a Graph writer cannot be had without it.
+#[derive(Debug, Clone)]
+pub struct Permit(());
+
+impl Permit {
+    pub(super) fn granted() -> Self {
+        Self(())
+    }
+}
