@@ -7,6 +7,7 @@
 
 pub mod cloud;
 pub mod connector;
+pub mod defender;
 pub mod entra;
 pub mod event;
 pub mod failure;
