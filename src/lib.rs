@@ -5,6 +5,7 @@
 //! `plan` compares and decides, `apply` obeys, `prove` asks what works, `status` puts it together,
 //! `report` has the words, `cli` the verbs, and `sandbox` plays Microsoft.
 
+pub mod cli;
 pub mod cloud;
 pub mod connector;
 pub mod defender;
@@ -21,6 +22,7 @@ pub mod manifest;
 pub mod plan;
 pub mod registration;
 pub mod report;
+pub mod sandbox;
 pub mod secret;
 pub mod status;
 pub mod stop;

@@ -1,5 +1,22 @@
 //! Text → [`Manifest`], every mistake at once, with its place.
 
+pub mod schema;
+pub mod select;
+pub mod source;
+pub mod starter;
+
+mod domain;
+mod guard;
+mod mistakes;
+mod placeholder;
+mod read;
+mod redirect;
+mod resolve;
+mod sections;
+mod span;
+mod tree;
+mod words;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
@@ -13,6 +30,31 @@ use crate::{
     lifetime::Lifetime,
     registration::{Audience, Links, PermissionKind, RedirectUri},
 };
+
+pub use guard::LARGEST;
+pub use mistakes::{Excerpt, Mistake, Mistakes, Notice};
+pub use schema::json_schema;
+pub use source::{LoadError, Source, load};
+pub use starter::starter;
+
+/// Reads the files of one manifest: first the guard, then serde_yaml, then the rules.
+///
+/// # Errors
+/// Everything that is wrong, each with its place.
+pub fn parse(files: Vec<(PathBuf, Vec<u8>)>) -> Result<Manifest, Mistakes> {
+    let mut log = mistakes::Log::default();
+    let mut left = LARGEST;
+    let mut trees = Vec::new();
+    let mut reaches = Vec::new();
+    for (file, bytes) in files {
+        let within = left.checked_sub(bytes.len());
+        left = within.unwrap_or(0);
+        let (tree, reach) = guard::read(file, bytes, within, &mut log);
+        trees.push(tree);
+        reaches.push(reach);
+    }
+    resolve::resolve(&trees, &reaches, log)
+}
 
 /// Where something stands in a manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +87,8 @@ pub struct Manifest {
     pub tenants: BTreeMap<TenantKey, Tenant>,
     /// The folder of the file with the header; relative paths start there.
     pub folder: PathBuf,
+    /// What is allowed and still worth saying.
+    pub notices: Vec<Notice>,
 }
 
 /// The provider's directory.

@@ -330,4 +330,25 @@ mod tests {
         let end = &text[text.rfind(END).unwrap()..];
         assert!(why(text.replacen(&value, &format!("{end}{value}"), 1)).contains("below"));
     }
+
+    proptest::proptest! {
+        /// Whatever stands in a file, with or without a right checksum, reading it ends.
+        #[test]
+        fn no_text_makes_the_reader_panic(
+            noise in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..40),
+            share in 0.0..1.0_f64,
+        ) {
+            let text = write(vault_id(), &file());
+            let at = (text.len() as f64 * share) as usize;
+            let mut garbled = text.into_bytes();
+            let end = garbled.len().min(at + noise.len());
+            garbled.splice(at..end, noise);
+            let _ = read(vault_id(), &app(), &garbled);
+            if let Ok(text) = String::from_utf8(garbled)
+                && text.contains(END)
+            {
+                let _ = read(vault_id(), &app(), resigned(&text).as_bytes());
+            }
+        }
+    }
 }

@@ -4,17 +4,9 @@
 //! per fleet. Records (the clear headers) need no key, writing needs only the recipients, and only
 //! [`Vault::value`] needs the key. A vault is one fleet's, for its files are named by app keys.
 
-use std::{
-    collections::BTreeMap,
-    fmt,
-    ops::Deref,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, fmt, ops::Deref, path::Path, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use uuid::Uuid;
 
 use crate::{
     ids::{AppKey, FleetName, Nonce, VaultId},
@@ -28,6 +20,7 @@ mod error;
 mod folder;
 mod format;
 mod health;
+mod init;
 mod keys;
 mod lock;
 mod record;
@@ -40,6 +33,7 @@ mod tests;
 pub use audit::AuditEntry;
 pub use error::{Damage, KeyOrigin, KeyTrouble, Severity, VaultError};
 pub use health::Health;
+pub use init::{InitReport, NewVault};
 pub use keys::{
     AskPassphrase, IDENTITY_VARIABLE, KeySource, KeyState, PASSPHRASE_VARIABLE, Passphrase,
 };
@@ -49,7 +43,7 @@ pub use record::{
     FacetMemory, Ownership, Record, Records, TenantRecord, TenantSeen, recognise,
 };
 
-use folder::{About, Folder};
+use folder::Folder;
 use keys::Keyring;
 
 /// How often a waiting writer looks whether the lock is free.
@@ -67,28 +61,6 @@ pub struct Vault {
 enum Backend {
     /// In a folder.
     Folder(Arc<Folder>),
-}
-
-/// What `vault init` is asked for beyond the place.
-#[derive(Debug, Clone, Default)]
-pub struct NewVault {
-    /// Protects the key file.
-    pub passphrase: Option<Secret<String>>,
-    /// Others who shall be able to read: age X25519 recipients (`age1…`).
-    pub recipients: Vec<String>,
-}
-
-/// What `vault init` made.
-#[derive(Debug, Clone)]
-pub struct InitReport {
-    /// Where the vault is.
-    pub folder: PathBuf,
-    /// Its id.
-    pub id: VaultId,
-    /// The key file that was made; none where the environment gave the key.
-    pub key_file: Option<PathBuf>,
-    /// To whom values are sealed, the vault's own key first.
-    pub recipients: Vec<String>,
 }
 
 impl Vault {
@@ -124,7 +96,7 @@ impl Vault {
         new: NewVault,
     ) -> Result<(Self, InitReport), VaultError> {
         let (path, fleet) = (folder_of(location)?.to_owned(), fleet.clone());
-        blocking(move || init(&path, &fleet, &keys, &new)).await
+        blocking(move || init::init(&path, &fleet, &keys, &new)).await
     }
 
     /// Opens the vault, or makes it: for `--sandbox` alone, whose vault is nobody's loss.
@@ -181,11 +153,19 @@ impl Vault {
     /// # Errors
     /// Names every file that is damaged: a plan without them would make those apps' secrets anew.
     pub async fn records(&self) -> Result<Records, VaultError> {
-        self.on_folder(|folder| match folder.survey()? {
+        match self.survey().await? {
             (records, damages) if damages.is_empty() => Ok(records),
             (_, damages) => Err(VaultError::Damaged(damages)),
-        })
-        .await
+        }
+    }
+
+    /// Every record that can be read, and every file that cannot: for looking, where one damaged
+    /// file must not hide the others. Whatever changes something takes [`Vault::records`].
+    ///
+    /// # Errors
+    /// The folder cannot be listed or the disk refuses.
+    pub async fn survey(&self) -> Result<(Records, Vec<Damage>), VaultError> {
+        self.on_folder(Folder::survey).await
     }
 
     /// One app's record, where there is one. Needs no key.
@@ -434,51 +414,6 @@ impl VaultWriter {
         })
         .await
     }
-}
-
-fn init(
-    path: &Path,
-    fleet: &FleetName,
-    keys: &KeySource,
-    new: &NewVault,
-) -> Result<(Vault, InitReport), VaultError> {
-    match Folder::open(path, fleet) {
-        Err(VaultError::Missing { .. }) => {}
-        Err(VaultError::OtherFleet { .. } | VaultError::Damaged(_)) | Ok(_) => {
-            return Err(VaultError::Exists { folder: path.to_owned() });
-        }
-        Err(other) => return Err(other),
-    }
-    let others: Vec<String> = new
-        .recipients
-        .iter()
-        .map(|text| keys::recipient(text).map(|recipient| recipient.to_string()))
-        .collect::<Result<_, _>>()?;
-
-    let id = VaultId::from_uuid(Uuid::new_v4());
-    // The key first: a vault without its key would take values that nobody can read.
-    let made = keys::make(keys, id, new.passphrase.as_ref())?;
-    let mut recipients: Vec<String> = made.recipients().collect();
-    for other in others {
-        if !recipients.contains(&other) {
-            recipients.push(other);
-        }
-    }
-    let folder =
-        Folder::make(path, About::new(id, fleet, recipients.clone())).inspect_err(|_| {
-            if let Some(file) = &made.file {
-                // Ours, new, and the key of nothing.
-                let _ = std::fs::remove_file(file);
-            }
-        })?;
-    let report = InitReport {
-        folder: path.to_owned(),
-        id,
-        key_file: made.file.clone(),
-        recipients: recipients.clone(),
-    };
-    let keyring = Arc::new(Keyring::made(&made, id, recipients));
-    Ok((Vault { backend: Backend::Folder(Arc::new(folder)), keyring }, report))
 }
 
 fn folder_of(location: &VaultLocation) -> Result<&Path, VaultError> {

@@ -196,4 +196,20 @@ mod tests {
             assert!(open(std::slice::from_ref(&key), &label, &armored[..end]).is_err(), "{end}");
         }
     }
+
+    #[test]
+    fn no_changed_byte_gives_another_value() {
+        let key = x25519::Identity::generate();
+        let label = label("contoso");
+        let value = Secret::new("hunter2".to_owned());
+        let armored = seal(&[key.to_public()], &label, &value).unwrap();
+        for at in 0..armored.len() {
+            let mut garbled = armored.clone().into_bytes();
+            garbled[at] ^= 1;
+            let garbled = String::from_utf8(garbled).unwrap();
+            if let Ok(opened) = open(std::slice::from_ref(&key), &label, &garbled) {
+                assert_eq!(opened.expose(), value.expose(), "changed at {at}");
+            }
+        }
+    }
 }

@@ -1,18 +1,18 @@
 //! The vault as its users meet it.
 
-use std::{
-    fs,
-    sync::atomic::{AtomicU32, Ordering},
-    time::Instant,
-};
+use std::{fs, path::PathBuf, time::Instant};
 
 use tempfile::TempDir;
+use uuid::Uuid;
 
 use super::*;
 use crate::{
     ids::TenantId,
     vault::testing::{created, credential, fleet, full_record, record, seconds},
 };
+
+mod crash;
+mod keys;
 
 const VALUE: &str = "canary~Q8w.value-that-must-not-be-seen";
 
@@ -135,133 +135,6 @@ async fn a_record_that_names_another_app_does_not_keep_the_values_of_the_old_one
 }
 
 #[tokio::test]
-async fn recipients_alone_can_write_and_not_read() {
-    let place = Place::new();
-    drop(place.init().await);
-    let blind = place.open(KeySource::folder(place.root.path().join("elsewhere"))).await;
-    assert!(!blind.can_read());
-    let keyless = writer(&blind).await;
-    let (record, nonce) = store(&keyless, "contoso", VALUE).await;
-    let error = keyless.value(&record.app, &nonce).await.unwrap_err();
-    assert!(matches!(error, VaultError::Key(KeyTrouble::Absent { .. })), "{error}");
-    assert!(error.hint().unwrap().contains("TENANTRY_AGE_IDENTITY"));
-    assert_eq!(blind.records().await.unwrap().len(), 1);
-
-    let seeing = place.open(place.keys()).await;
-    assert_eq!(seeing.value(&record.app, &nonce).await.unwrap().expose(), VALUE);
-}
-
-#[tokio::test]
-async fn another_vaults_key_is_told_from_none() {
-    let (place, other) = (Place::new(), Place::new());
-    let (_, report) = other.init_with(NewVault::default()).await;
-    place.init().await;
-    let key = fs::read_to_string(report.key_file.unwrap()).unwrap();
-    let mut keys = place.keys();
-    keys.identity = Some(secret(&key));
-    let vault = place.open(keys).await;
-    assert!(!vault.can_read());
-    let trouble = vault.unlock().await.unwrap_err();
-    assert!(matches!(trouble, KeyTrouble::OfAnother { from: KeyOrigin::Environment, .. }));
-}
-
-#[tokio::test]
-async fn a_team_shares_a_vault_by_its_recipients() {
-    let place = Place::new();
-    let pipeline = age::x25519::Identity::generate();
-    let text = |identity: &age::x25519::Identity| {
-        age::secrecy::ExposeSecret::expose_secret(&identity.to_string()).to_owned()
-    };
-    let new = NewVault { recipients: vec![pipeline.to_public().to_string()], ..Default::default() };
-    let (vault, report) = place.init_with(new).await;
-    assert_eq!(report.recipients.len(), 2);
-    let (record, nonce) = store(&writer(&vault).await, "contoso", VALUE).await;
-
-    // The identity itself, and a file that holds it.
-    let file = place.root.path().join("identity.txt");
-    fs::write(&file, format!("# made elsewhere\n{}\n", text(&pipeline))).unwrap();
-    for identity in [text(&pipeline), file.display().to_string()] {
-        let keys = KeySource {
-            identity: Some(secret(&identity)),
-            folder: None,
-            passphrase: Passphrase::None,
-        };
-        let vault = place.open(keys).await;
-        assert_eq!(vault.value(&record.app, &nonce).await.unwrap().expose(), VALUE);
-    }
-    // A recipient that is none, or a secret key by mistake, is refused and the latter not repeated.
-    for wrong in ["age1nonsense".to_owned(), text(&pipeline)] {
-        let place = Place::new();
-        let new = NewVault { recipients: vec![wrong], ..Default::default() };
-        let error = Vault::init(&place.location(), &fleet(), place.keys(), new).await.unwrap_err();
-        assert_eq!(error.severity(), Severity::Usage);
-        assert!(!error.to_string().contains("AGE-SECRET"), "{error}");
-        assert!(!place.folder().exists() && !place.root.path().join("keys").exists());
-    }
-}
-
-#[tokio::test]
-async fn a_mistyped_identity_is_never_repeated() {
-    let place = Place::new();
-    place.init().await;
-    for wrong in
-        ["\"AGE-SECRET-KEY-1WRONG\"", "/no/such/file/AGE-SECRET-KEY-", "hunter2-not-a-path"]
-    {
-        let mut keys = place.keys();
-        keys.identity = Some(secret(wrong));
-        assert!(!format!("{keys:?}").contains(wrong));
-        let trouble = place.open(keys).await.unlock().await.unwrap_err();
-        let words = format!("{trouble} {trouble:?} {}", trouble.hint());
-        assert!(!words.contains("WRONG") && !words.contains("hunter2"), "{words}");
-    }
-}
-
-#[tokio::test]
-async fn a_passphrase_is_asked_for_once_and_only_when_a_value_is_needed() {
-    static ASKED: AtomicU32 = AtomicU32::new(0);
-    fn right(_: &Path) -> std::io::Result<Secret<String>> {
-        ASKED.fetch_add(1, Ordering::SeqCst);
-        Ok(secret("correct horse"))
-    }
-    fn wrong(_: &Path) -> std::io::Result<Secret<String>> {
-        ASKED.fetch_add(1, Ordering::SeqCst);
-        Ok(secret("battery staple"))
-    }
-    let place = Place::new();
-    let new = NewVault { passphrase: Some(secret("correct horse")), ..Default::default() };
-    let (made, report) = place.init_with(new).await;
-    let (record, nonce) = store(&writer(&made).await, "contoso", VALUE).await;
-    let key_file = fs::read_to_string(report.key_file.unwrap()).unwrap();
-    assert!(key_file.starts_with("-----BEGIN AGE") && !key_file.contains("AGE-SECRET"));
-
-    let mut keys = place.keys();
-    let bare = place.open(keys.clone()).await;
-    assert!(!bare.can_read());
-    assert!(matches!(bare.unlock().await, Err(KeyTrouble::PassphraseNeeded { .. })));
-
-    keys.passphrase = Passphrase::Ask(right);
-    let asking = place.open(keys.clone()).await;
-    assert_eq!(asking.records().await.unwrap().len(), 1);
-    assert!(matches!(asking.key(), KeyState::Protected(_)));
-    assert_eq!(ASKED.load(Ordering::SeqCst), 0);
-    for _ in 0..3 {
-        assert_eq!(asking.value(&record.app, &nonce).await.unwrap().expose(), VALUE);
-    }
-    assert_eq!(ASKED.load(Ordering::SeqCst), 1);
-
-    keys.passphrase = Passphrase::Ask(wrong);
-    let refused = place.open(keys.clone()).await;
-    for _ in 0..2 {
-        assert!(matches!(refused.unlock().await, Err(KeyTrouble::WrongPassphrase { .. })));
-    }
-    assert_eq!(ASKED.load(Ordering::SeqCst), 2);
-    assert!(!refused.can_read());
-
-    keys.passphrase = Passphrase::Given(secret("correct horse"));
-    assert_eq!(place.open(keys).await.value(&record.app, &nonce).await.unwrap().expose(), VALUE);
-}
-
-#[tokio::test]
 async fn init_never_replaces_and_open_never_guesses() {
     let place = Place::new();
     let missing = Vault::open(&place.location(), &fleet(), place.keys()).await.unwrap_err();
@@ -303,70 +176,6 @@ async fn many_who_make_the_same_vault_end_with_one() {
     let ids: Vec<_> = vaults.into_iter().map(|vault| vault.unwrap()).collect();
     assert!(ids.iter().all(|vault| vault.id() == ids[0].id() && vault.can_read()));
     assert_eq!(fs::read_dir(place.root.path().join("keys")).unwrap().count(), 1);
-}
-
-#[tokio::test]
-async fn a_block_copied_between_files_is_refused() {
-    let place = Place::new();
-    let writer = writer(&place.init().await).await;
-    let (mine, nonce) = store(&writer, "contoso", VALUE).await;
-    let (theirs, other) = store(&writer, "fabrikam", "theirs").await;
-    let Backend::Folder(folder) = &writer.backend;
-    let mut file = folder.load(&mine.app).unwrap().unwrap();
-    let stranger = folder.load(&theirs.app).unwrap().unwrap().values[&other].clone();
-    file.values.insert(nonce.clone(), stranger);
-    // As somebody would who knows the format, checksum included.
-    let path = place.folder().join("contoso.age");
-    fs::write(&path, format::write(writer.id(), &file)).unwrap();
-    assert_eq!(writer.records().await.unwrap().len(), 2);
-    let error = writer.value(&mine.app, &nonce).await.unwrap_err();
-    let words = error.to_string();
-    assert!(words.contains("contoso.age") && words.contains("belongs to app fabrikam"), "{words}");
-    assert_eq!(error.severity(), Severity::Guard);
-    assert!(error.hint().unwrap().contains("backup"));
-}
-
-#[tokio::test]
-async fn a_file_cut_anywhere_is_an_error_that_names_it() {
-    let place = Place::new();
-    let writer = writer(&place.init().await).await;
-    let (record, nonce) = store(&writer, "contoso", VALUE).await;
-    store(&writer, "fabrikam", "theirs").await;
-    let path = place.folder().join("contoso.age");
-    let whole = fs::read(&path).unwrap();
-    for end in 0..whole.len() {
-        fs::write(&path, &whole[..end]).unwrap();
-        let error = writer.value(&record.app, &nonce).await.unwrap_err();
-        assert!(matches!(&error, VaultError::Damaged(_)), "{end}: {error}");
-    }
-    let error = writer.records().await.unwrap_err().to_string();
-    assert!(error.contains("contoso.age") && !error.contains("fabrikam.age"), "{error}");
-    assert!(writer.write_record(&record).await.is_err(), "never written over");
-    fs::write(&path, whole).unwrap();
-    assert_eq!(writer.value(&record.app, &nonce).await.unwrap().expose(), VALUE);
-    fs::write(place.folder().join("contoso (copy).age"), "x").unwrap();
-    assert!(writer.records().await.unwrap_err().to_string().contains("contoso (copy).age"));
-}
-
-#[tokio::test]
-async fn whatever_a_killed_writer_leaves_the_record_before_it_is_read() {
-    let place = Place::new();
-    let vault = place.init().await;
-    let hand = writer(&vault).await;
-    let (record, nonce) = store(&hand, "contoso", VALUE).await;
-    drop(hand);
-    let next = fs::read(place.folder().join("contoso.age")).unwrap();
-    for end in (0..=next.len()).step_by(97) {
-        fs::write(place.folder().join(format!(".new-{end}.tmp")), &next[..end]).unwrap();
-        assert_eq!(vault.value(&record.app, &nonce).await.unwrap().expose(), VALUE);
-        assert_eq!(vault.records().await.unwrap().len(), 1);
-    }
-    let _hand = writer(&vault).await;
-    let left = fs::read_dir(place.folder())
-        .unwrap()
-        .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with(".new-"))
-        .count();
-    assert_eq!(left, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,386 @@
+//! What is wrong with a manifest, all of it at once, and how a person and a program are told.
+
+use std::{
+    collections::HashSet,
+    fmt,
+    hash::{DefaultHasher, Hash, Hasher},
+    ops::Range,
+    path::{Path, PathBuf},
+};
+
+use miette::{
+    Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteError,
+    MietteSpanContents, SourceCode, SourceSpan, SpanContents,
+};
+
+use super::{
+    Place,
+    tree::{NodeId, Tree, harmless},
+};
+
+/// The most mistakes (and notices) that are kept; the rest is counted.
+const MOST_KEPT: usize = 1000;
+/// The most characters of a line that an excerpt shows.
+const WIDEST: usize = 100;
+
+/// One thing that is wrong, before it has a place.
+#[derive(Debug)]
+pub(super) struct Wrong {
+    what: String,
+    label: String,
+    help: Option<String>,
+}
+
+impl Wrong {
+    /// What is wrong, as a sentence that can follow a path: `a domain has no spaces`.
+    pub(super) fn new(what: impl Into<String>) -> Self {
+        Self { what: what.into(), label: String::new(), help: None }
+    }
+
+    /// Puts the path of the place before the sentence.
+    pub(super) fn lead(&mut self, path: &str) {
+        self.what = format!("{path}: {}", self.what);
+    }
+
+    /// What to say right under the place.
+    pub(super) fn label(mut self, label: impl Into<String>) -> Self {
+        self.label = label.into();
+        self
+    }
+
+    /// All of it in one line, for what does not stand in a file.
+    pub(super) fn into_line(self) -> String {
+        if self.label.is_empty() { self.what } else { format!("{}: {}", self.what, self.label) }
+    }
+
+    /// What to do about it.
+    pub(super) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+}
+
+/// The line of a file that a mistake points at, fit for a terminal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Excerpt {
+    /// The line, or a part of a long one, with nothing in it that steers a terminal.
+    pub text: String,
+    /// The bytes of `text` to point at.
+    pub span: Range<usize>,
+}
+
+/// One thing that is wrong, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistake {
+    /// Where it stands.
+    pub place: Place,
+    /// What is wrong, in one sentence.
+    pub what: String,
+    /// What to say right under the place; may be empty.
+    pub label: String,
+    /// What to do about it.
+    pub help: Option<String>,
+    /// The line it points at; absent where there is no text to show.
+    pub excerpt: Option<Excerpt>,
+}
+
+/// Something that is allowed and still worth saying.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// Where it stands.
+    pub place: Place,
+    /// What to know, in one sentence.
+    pub what: String,
+}
+
+/// Collects mistakes and notices while a manifest is read.
+#[derive(Debug, Default)]
+pub(super) struct Log {
+    kept: Vec<Mistake>,
+    total: usize,
+    /// What was said of which place, so that a value inherited 400 times is reported once.
+    said: HashSet<u64>,
+    notices: Vec<Notice>,
+}
+
+impl Log {
+    /// Reports something about a node.
+    pub(super) fn at(&mut self, tree: &Tree, node: NodeId, wrong: Wrong) {
+        if self.is_new(tree, tree.pointed(node), &wrong.what) {
+            let place = tree.place(node);
+            self.keep(tree, tree.pointed(node), place, wrong);
+        }
+    }
+
+    /// Reports something about bytes that belong to no node.
+    pub(super) fn at_bytes(&mut self, tree: &Tree, span: Range<usize>, wrong: Wrong) {
+        if self.is_new(tree, span.clone(), &wrong.what) {
+            let (line, column) = tree.line_and_column(span.start);
+            let place = Place { file: tree.file.clone(), line, column, path: String::new() };
+            self.keep(tree, span, place, wrong);
+        }
+    }
+
+    /// Says something about a node that is no mistake.
+    pub(super) fn notice(&mut self, tree: &Tree, node: NodeId, what: String) {
+        let mut hasher = DefaultHasher::new();
+        (&tree.file, tree.pointed(node), &what).hash(&mut hasher);
+        if self.notices.len() < MOST_KEPT && self.said.insert(hasher.finish()) {
+            self.notices.push(Notice { place: tree.place(node), what });
+        }
+    }
+
+    /// Says something about a place that is no mistake.
+    pub(super) fn notice_at(&mut self, place: Place, what: String) {
+        if self.notices.len() < MOST_KEPT {
+            self.notices.push(Notice { place, what });
+        }
+    }
+
+    fn is_new(&mut self, tree: &Tree, span: Range<usize>, what: &str) -> bool {
+        if self.kept.len() == MOST_KEPT {
+            self.total += 1;
+            return false;
+        }
+        let mut hasher = DefaultHasher::new();
+        (&tree.file, span, what).hash(&mut hasher);
+        let new = self.said.insert(hasher.finish());
+        self.total += usize::from(new);
+        new
+    }
+
+    fn keep(&mut self, tree: &Tree, span: Range<usize>, place: Place, wrong: Wrong) {
+        let Wrong { what, label, help } = wrong;
+        let excerpt = excerpt(tree, place.line, span);
+        self.kept.push(Mistake { place, what, label, help, excerpt });
+    }
+
+    /// Whether nothing is wrong so far.
+    pub(super) fn is_clean(&self) -> bool {
+        self.total == 0
+    }
+
+    /// The notices, or the mistakes if there are any, in the order of the files and their lines.
+    pub(super) fn finish(self, files: Vec<PathBuf>) -> Result<Vec<Notice>, Mistakes> {
+        let Self { mut kept, total, said: _, mut notices } = self;
+        let order = |place: &Place| {
+            let file = files.iter().position(|file| *file == place.file);
+            (file, place.line, place.column)
+        };
+        if total == 0 {
+            notices.sort_by_key(|notice| order(&notice.place));
+            return Ok(notices);
+        }
+        kept.sort_by_key(|mistake| order(&mistake.place));
+        Err(Mistakes { list: kept, total, files })
+    }
+}
+
+/// The part of a line around a span, with harmless characters only.
+fn excerpt(tree: &Tree, line: usize, span: Range<usize>) -> Option<Excerpt> {
+    let bounds = tree.line(line);
+    let line = tree.source().get(bounds.clone())?;
+    if line.is_empty() {
+        return None;
+    }
+    let from = span.start.clamp(bounds.start, bounds.end) - bounds.start;
+    let to = span.end.clamp(bounds.start + from, bounds.end) - bounds.start;
+    let before = line.get(..from)?.chars().count();
+    let skip = before.saturating_sub(WIDEST / 2);
+    let mut text = String::new();
+    let mut pointed = None;
+    if skip > 0 {
+        text.push('…');
+    }
+    // Bounded first: a hostile line can have 16 MiB.
+    let start = line.char_indices().nth(skip).map_or(line.len(), |(at, _)| at);
+    for (at, c) in line[start..].char_indices().take(WIDEST).map(|(at, c)| (start + at, c)) {
+        if at >= from && pointed.is_none() {
+            pointed = Some(text.len());
+        }
+        if at >= to && to > from {
+            // The end of the span is where the text stands now; what follows is only context.
+            let begin = pointed.unwrap_or(text.len());
+            let end = text.len();
+            text.extend(line[at..].chars().take(WIDEST / 2).map(tidy));
+            return Some(Excerpt { text, span: begin..end });
+        }
+        text.push(tidy(c));
+    }
+    if line[start..].chars().nth(WIDEST).is_some() {
+        text.push('…');
+    }
+    let begin = pointed.unwrap_or(text.len());
+    let end = if to > from { text.len() } else { begin };
+    Some(Excerpt { text, span: begin..end })
+}
+
+fn tidy(c: char) -> char {
+    if c == '\t' { ' ' } else { harmless(c) }
+}
+
+/// Everything that is wrong with a manifest; at least one thing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistakes {
+    list: Vec<Mistake>,
+    total: usize,
+    files: Vec<PathBuf>,
+}
+
+impl Mistakes {
+    /// The refusal of a manifest that cannot be resolved although nothing was found wrong with it.
+    pub(super) fn unexplained() -> Self {
+        let place = Place { file: PathBuf::from("-"), line: 1, column: 1, path: String::new() };
+        let what = "the manifest cannot be resolved, and tenantry cannot say why".to_owned();
+        let help = Some("this is a mistake of tenantry's, please report it".to_owned());
+        let mistake = Mistake { place, what, label: String::new(), help, excerpt: None };
+        Self { list: vec![mistake], total: 1, files: Vec::new() }
+    }
+
+    /// The mistakes in the order of the files; at most 1,000 of them.
+    pub fn list(&self) -> &[Mistake] {
+        &self.list
+    }
+
+    /// How many there are, with those beyond the first 1,000.
+    pub fn total(&self) -> usize {
+        self.total
+    }
+
+    /// `2 mistakes in customers.yaml, nothing was contacted`
+    pub fn headline(&self) -> String {
+        let mistakes = if self.total == 1 { "mistake" } else { "mistakes" };
+        let place = match self.files.as_slice() {
+            [one] => name_of(one),
+            many => format!("{} files", many.len()),
+        };
+        format!("{} {mistakes} in {place}, nothing was contacted", grouped(self.total))
+    }
+
+    /// All of it for a terminal of `width` columns.
+    pub fn render(&self, colour: bool, width: usize) -> String {
+        let theme =
+            if colour { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
+        let handler = GraphicalReportHandler::new_themed(theme)
+            .with_width(width.clamp(40, 120))
+            .with_context_lines(0)
+            .with_links(false);
+        let mut out = format!("error: {}\n\n", self.headline());
+        for mistake in &self.list {
+            // Writing to a String cannot fail; what miette itself refuses is said in one line.
+            if handler.render_report(&mut out, &Shown(mistake)).is_err() {
+                let Place { file, line, column, path: _ } = &mistake.place;
+                out.push_str(&format!("{}:{line}:{column}: {}\n", name_of(file), mistake.what));
+            }
+        }
+        if self.total > self.list.len() {
+            let more = self.total - self.list.len();
+            out.push_str(&format!("  … and {} more mistakes\n", grouped(more)));
+        }
+        out
+    }
+
+    /// `{formatVersion, mistakes: [{file, line, column, path, what, label, hint}], total}`
+    pub fn to_json(&self) -> serde_json::Value {
+        let mistakes: Vec<_> = self
+            .list
+            .iter()
+            .map(|Mistake { place, what, label, help, excerpt: _ }| {
+                serde_json::json!({
+                    "file": place.file.to_string_lossy(),
+                    "line": place.line,
+                    "column": place.column,
+                    "path": place.path,
+                    "what": what,
+                    "label": label,
+                    "hint": help,
+                })
+            })
+            .collect();
+        serde_json::json!({ "formatVersion": 1, "mistakes": mistakes, "total": self.total })
+    }
+}
+
+impl fmt::Display for Mistakes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.headline())
+    }
+}
+
+impl std::error::Error for Mistakes {}
+
+/// The file as a message names it.
+fn name_of(file: &Path) -> String {
+    if file == Path::new("-") {
+        "standard input".to_owned()
+    } else {
+        file.to_string_lossy().chars().map(harmless).collect()
+    }
+}
+
+/// `12,345`
+fn grouped(number: usize) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// A mistake as miette draws it.
+struct Shown<'m>(&'m Mistake);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.what)
+    }
+}
+impl fmt::Debug for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+impl std::error::Error for Shown<'_> {}
+
+impl Diagnostic for Shown<'_> {
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.0.help.as_ref().map(|help| Box::new(help) as Box<dyn fmt::Display>)
+    }
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        self.0.excerpt.is_some().then_some(self)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        let excerpt = self.0.excerpt.as_ref()?;
+        let label = (!self.0.label.is_empty()).then(|| self.0.label.clone());
+        let span = LabeledSpan::new(label, excerpt.span.start, excerpt.span.len());
+        Some(Box::new(std::iter::once(span)))
+    }
+}
+
+impl SourceCode for Shown<'_> {
+    /// The one line of the excerpt, with the line and column of the whole file: handing miette the
+    /// file itself would make it count lines from the top for every mistake.
+    fn read_span<'a>(
+        &'a self,
+        _span: &SourceSpan,
+        _before: usize,
+        _after: usize,
+    ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
+        let Mistake { place, excerpt, .. } = self.0;
+        let excerpt = excerpt.as_ref().ok_or(MietteError::OutOfBounds)?;
+        Ok(Box::new(MietteSpanContents::new_named(
+            name_of(&place.file),
+            excerpt.text.as_bytes(),
+            SourceSpan::new(0.into(), excerpt.text.len()),
+            place.line - 1,
+            place.column - 1,
+            1,
+        )))
+    }
+}
