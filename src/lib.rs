@@ -8,6 +8,7 @@
 pub mod cli;
 pub mod cloud;
 pub mod connector;
+pub mod defender;
 pub mod entra;
 pub mod event;
 pub mod failure;

@@ -1,6 +1,6 @@
 //! Reading one directory whole, with as few requests as the question needs.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use futures::{StreamExt, TryStreamExt, future, stream};
 use jiff::Timestamp;
@@ -106,11 +106,9 @@ pub async fn read_directory(reader: &Reader, ask: &Ask<'_>) -> Result<Inventory,
     // A page boundary that moved while we read may show an app twice.
     let mut apps: BTreeMap<_, _> = items.into_iter().map(|app| (app.object_id, app)).collect();
     let listed: Vec<FoundApp> = apps.values().cloned().collect();
-    let unlisted: Vec<&Known> =
-        known.iter().filter(|known| !listed.iter().any(|app| known.is(app))).collect();
-    let missing = if unlisted.is_empty()
-        && expected.iter().all(|key| listed.iter().any(|app| is_of(app, fleet, key)))
-    {
+    let index = Index::of(&listed);
+    let unlisted: Vec<&Known> = known.iter().filter(|known| !index.knows(known)).collect();
+    let missing = if unlisted.is_empty() && expected.iter().all(|key| index.has(fleet, key)) {
         Missing::None
     } else {
         Missing::Some
@@ -184,9 +182,37 @@ impl Known {
     }
 }
 
-/// Whether an app of the fleet is the one of this key: by its unique name, or, where it was
-/// adopted and has none, by its tag.
-fn is_of(app: &FoundApp, fleet: &FleetName, key: &AppKey) -> bool {
-    app.unique_name.as_ref() == Some(&UniqueName::of(fleet, key))
-        || app.registration.tags.contains(&format!("tenantry:app={key}"))
+/// What can be looked up in a listing of ten thousand apps without walking it for each question.
+struct Index<'a> {
+    names: HashSet<&'a str>,
+    tags: HashSet<&'a str>,
+    clients: HashSet<ClientId>,
+    objects: HashSet<ObjectId<Application>>,
+}
+
+impl<'a> Index<'a> {
+    fn of(apps: &'a [FoundApp]) -> Self {
+        Self {
+            names: apps
+                .iter()
+                .filter_map(|a| a.unique_name.as_ref())
+                .map(UniqueName::as_str)
+                .collect(),
+            tags: apps.iter().flat_map(|a| &a.registration.tags).map(String::as_str).collect(),
+            clients: apps.iter().map(|a| a.client_id).collect(),
+            objects: apps.iter().map(|a| a.object_id).collect(),
+        }
+    }
+
+    fn knows(&self, known: &Known) -> bool {
+        self.clients.contains(&known.client_id)
+            || known.object_id.is_some_and(|id| self.objects.contains(&id))
+    }
+
+    /// Whether the fleet's app of this key is there: by its unique name, or, where it was adopted
+    /// and has none, by its tag.
+    fn has(&self, fleet: &FleetName, key: &AppKey) -> bool {
+        self.names.contains(UniqueName::of(fleet, key).as_str())
+            || self.tags.contains(format!("tenantry:app={key}").as_str())
+    }
 }

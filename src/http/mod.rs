@@ -13,6 +13,8 @@ mod notice;
 mod retry;
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 mod transport;
 
 use std::{
