@@ -5,6 +5,7 @@
 //! `plan` compares and decides, `apply` obeys, `prove` asks what works, `status` puts it together,
 //! `report` has the words, `cli` the verbs, and `sandbox` plays Microsoft.
 
+pub mod apply;
 pub mod cli;
 pub mod cloud;
 pub mod connector;
@@ -20,6 +21,7 @@ pub mod lifetime;
 pub mod links;
 pub mod manifest;
 pub mod plan;
+pub mod prove;
 pub mod registration;
 pub mod report;
 pub mod sandbox;

@@ -17,20 +17,20 @@ use crate::{
 
 /// Arguments of `reveal`.
 #[derive(Debug, clap::Args)]
-pub struct RevealArgs {
+pub(super) struct RevealArgs {
     /// A tenant's key, or a shared app's
     #[arg(value_name = "KEY")]
-    pub key: String,
+    pub(super) key: String,
 
     /// What to print
     #[arg(long, value_enum, default_value_t = Field::Secret)]
-    pub field: Field,
+    pub(super) field: Field,
 }
 
 /// What can be revealed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Field {
+pub(super) enum Field {
     /// The client secret to use now: the proved one that ends last
     Secret,
     /// The app's client id
@@ -47,7 +47,7 @@ pub enum Field {
 
 /// Why nothing was revealed.
 #[derive(Debug, thiserror::Error)]
-pub enum RevealError {
+pub(super) enum RevealError {
     /// The vault did not give it.
     #[error(transparent)]
     Vault(#[from] VaultError),
@@ -75,7 +75,7 @@ pub enum RevealError {
 
 /// Why a value is not there.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Why {
+pub(super) enum Why {
     /// The app has not been created.
     #[error("its app has not been created yet")]
     NotCreated,
@@ -98,7 +98,7 @@ pub enum Why {
 
 impl RevealError {
     /// How it ends the run.
-    pub fn severity(&self) -> Severity {
+    pub(super) fn severity(&self) -> Severity {
         match self {
             Self::Vault(error) | Self::NotAudited(error) => error.severity(),
             Self::NoSuchKey { .. } | Self::Nothing { .. } | Self::Output(_) => Severity::Failed,
@@ -106,7 +106,7 @@ impl RevealError {
     }
 
     /// What to do next, where we know it.
-    pub fn hint(&self) -> Option<&'static str> {
+    pub(super) fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Vault(error) | Self::NotAudited(error) => error.hint(),
             Self::NoSuchKey { .. } => {
@@ -148,7 +148,7 @@ struct Revealed<'a> {
 ///
 /// # Errors
 /// See [`RevealError`]; but for [`RevealError::Output`], nothing was printed.
-pub async fn run(
+pub(super) async fn run(
     args: &RevealArgs,
     vault: &Vault,
     who: &str,

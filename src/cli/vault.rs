@@ -20,7 +20,7 @@ use crate::{
 
 /// What can be done with the vault itself.
 #[derive(Debug, clap::Subcommand)]
-pub enum VaultCommand {
+pub(super) enum VaultCommand {
     /// Make the vault: its id, and the key that opens what is stored in it
     ///
     /// Run it once per fleet, then back up the key file that it names: a secret in the vault
@@ -33,19 +33,19 @@ pub enum VaultCommand {
 
 /// Arguments of `vault init`.
 #[derive(Debug, Default, clap::Args)]
-pub struct InitArgs {
+pub(super) struct InitArgs {
     /// Protect the key file with a passphrase, asked for here or read from TENANTRY_AGE_PASSPHRASE
     #[arg(long)]
-    pub passphrase: bool,
+    pub(super) passphrase: bool,
 
     /// Let the owner of this age key read the vault too (a colleague, a pipeline); repeatable
     #[arg(long = "recipient", value_name = "age1…")]
-    pub recipients: Vec<String>,
+    pub(super) recipients: Vec<String>,
 }
 
 /// Why `vault init` did not.
 #[derive(Debug, thiserror::Error)]
-pub enum InitError {
+pub(super) enum InitError {
     /// The vault could not be made.
     #[error(transparent)]
     Vault(#[from] VaultError),
@@ -62,7 +62,7 @@ pub enum InitError {
 
 impl InitError {
     /// How it ends the run.
-    pub fn severity(&self) -> Severity {
+    pub(super) fn severity(&self) -> Severity {
         match self {
             Self::Vault(error) => error.severity(),
             Self::NobodyToAsk | Self::Asking(_) => Severity::Usage,
@@ -71,7 +71,7 @@ impl InitError {
     }
 
     /// What to do next, where we know it.
-    pub fn hint(&self) -> Option<&'static str> {
+    pub(super) fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Vault(error) => error.hint(),
             Self::NobodyToAsk => Some("run it in a terminal, or set TENANTRY_AGE_PASSPHRASE"),
@@ -84,7 +84,7 @@ impl InitError {
 ///
 /// # Errors
 /// See [`InitError`]; where it is not [`InitError::Output`], nothing was made.
-pub async fn run(
+pub(super) async fn run(
     args: &InitArgs,
     location: &VaultLocation,
     fleet: &FleetName,
@@ -170,7 +170,7 @@ fn new_passphrase(keys: &KeySource) -> Result<Secret<String>, InitError> {
 ///
 /// # Errors
 /// There is no terminal, or nothing was typed.
-pub fn ask_passphrase(file: &Path) -> io::Result<Secret<String>> {
+pub(super) fn ask_passphrase(file: &Path) -> io::Result<Secret<String>> {
     ask(&format!("Passphrase of {} (or set {PASSPHRASE_VARIABLE})", file.display()))
 }
 

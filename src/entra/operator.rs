@@ -146,6 +146,23 @@ pub struct Identity {
     pub scopes: BTreeSet<String>,
 }
 
+impl fmt::Display for Identity {
+    /// `Tenantry operator (app 0b6d…, object 5d31…)`: enough to find it in Entra ID.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self.kind {
+            IdentityKind::App => "app",
+            IdentityKind::Person => "person, through app",
+        };
+        f.write_str(self.name.as_deref().unwrap_or("nameless"))?;
+        let client = self.client_id.map_or_else(|| "unknown".to_owned(), |id| id.to_string());
+        write!(f, " ({kind} {client}")?;
+        if let Some(object) = self.object_id {
+            write!(f, ", object {object}")?;
+        }
+        f.write_str(")")
+    }
+}
+
 /// Whether someone signed in, or something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]

@@ -25,6 +25,11 @@ impl Trouble {
         Self { verdict, what: what.into(), why: Vec::new(), next: None }
     }
 
+    /// The end of a command whose error was told already.
+    pub fn silent(verdict: Verdict) -> Self {
+        Self::new(verdict, "")
+    }
+
     /// The same with a reason.
     #[must_use]
     pub fn why(mut self, why: impl Into<String>) -> Self {
@@ -64,6 +69,9 @@ impl Trouble {
     pub fn render(&self, width: usize) -> String {
         let Self { verdict: _, what, why, next } = self;
         let mut paper = Paper::new(width);
+        if what.is_empty() {
+            return paper.into_text();
+        }
         paper.say(0, Some(word(Ink::Bad, "error:")), what);
         for line in why {
             paper.say(2, None, line);

@@ -196,6 +196,22 @@ pub fn plan_markdown(plan: &Plan, screen: &str, sandbox: bool) -> String {
     )
 }
 
+/// A plan as CSV (RFC 4180): a line a step.
+pub fn plan_csv(plan: &Plan) -> String {
+    let mut text = String::from("app,displayName,step,diagnostics\r\n");
+    for app in plan.apps.values() {
+        let codes: Vec<_> = app.diagnostics.iter().map(|d| d.code.as_str()).collect();
+        let kinds: Vec<_> = app.steps.iter().map(crate::plan::step::Step::kind).collect();
+        for kind in if kinds.is_empty() { vec![""] } else { kinds } {
+            let fields = [app.key.as_str(), &app.display_name, kind, &codes.join(" ")];
+            let line: Vec<_> = fields.iter().map(|field| csv_field(field)).collect();
+            text.push_str(&line.join(","));
+            text.push_str("\r\n");
+        }
+    }
+    text
+}
+
 /// A JSON document as it stands in a file.
 pub fn json_text(document: &Value) -> String {
     format!("{document:#}\n")

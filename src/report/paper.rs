@@ -108,7 +108,7 @@ impl Paper {
     /// A line of words, as they are, with a space between.
     pub fn line(&mut self, indent: usize, words: &[Word]) {
         self.text.push_str(&" ".repeat(indent));
-        for (n, word) in words.iter().enumerate() {
+        for (n, word) in words.iter().filter(|word| !word.text.is_empty()).enumerate() {
             if n > 0 {
                 self.text.push(' ');
             }

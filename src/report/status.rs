@@ -295,7 +295,8 @@ pub fn last_line_text(status: &Status) -> String {
     format!("{}: {}; {needs}", count(status.tenants.len(), "tenant"), parts.join(" · "))
 }
 
-fn last_line(paper: &mut Paper, status: &Status) {
+/// Writes that line.
+pub fn last_line(paper: &mut Paper, status: &Status) {
     paper.say(0, None, &last_line_text(status));
 }
 
