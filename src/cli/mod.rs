@@ -1,6 +1,7 @@
 //! One file a verb: its arguments and its run.
 
 pub mod reveal;
+pub mod sandbox;
 pub mod vault;
 
 /// How a verb prints its result.

@@ -41,7 +41,7 @@ impl Clock {
 ///
 /// # Errors
 /// In words, when the text is no such wait or is longer than an hour.
-pub(super) fn wait(text: &str) -> Result<Duration, String> {
+pub fn wait(text: &str) -> Result<Duration, String> {
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let wrong = || format!("`{text}` is no wait such as 50ms, 5s or 2m (an hour at most)");
     let number: u64 = text[..end].parse().map_err(|_| wrong())?;

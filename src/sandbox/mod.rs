@@ -49,6 +49,7 @@ use requests::RequestLog;
 use throttle::Throttle;
 use world::{World, form::Loaded, journal::Journal, seed};
 
+pub use clock::wait;
 pub use random::secret_hash;
 
 /// How a sandbox starts.
