@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use azure_core::http::Context;
 use graph_rs_sdk::header::{HeaderName, HeaderValue};
 use jiff::Timestamp;
-use serde::Serialize;
 
 use super::{
     request::{Graph, at, keyed, read},
@@ -156,8 +155,7 @@ impl Writer {
         wanted: &Registration,
     ) -> Result<Upserted, Failure> {
         let path = keyed("applications", "uniqueName", name.as_str());
-        let patch =
-            self.graph.spell().application("x").update_application(&text(&AppBody::from(wanted))?);
+        let patch = self.graph.spell().application("x").update_application(&AppBody::from(wanted));
         let patch = at(patch, &path).header(
             HeaderName::from_static("prefer"),
             HeaderValue::from_static("create-if-missing"),
@@ -183,7 +181,7 @@ impl Writer {
         patch: &Patch,
         age: ObjectAge,
     ) -> Result<(), Failure> {
-        let body = text(&AppBody::from(patch))?;
+        let body = AppBody::from(patch);
         let patch = self.graph.spell().application(id.to_string()).update_application(&body);
         self.graph.send(patch.build(), &age.context()).await.map(drop)
     }
@@ -227,12 +225,12 @@ impl Writer {
         age: ObjectAge,
     ) -> Result<IssuedSecret, Failure> {
         let whole_seconds = Timestamp::from_second(end.as_second()).unwrap_or(end);
-        let body = text(&AddPassword {
+        let body = AddPassword {
             password_credential: PasswordBody {
                 display_name: name.to_string(),
                 end_date_time: whole_seconds.to_string(),
             },
-        })?;
+        };
         let post = self.graph.spell().application(id.to_string()).add_password(&body);
         let issued: Password = self.graph.one(post.build(), &age.context()).await?;
         let Password { key_id, start_date_time, end_date_time, secret_text, .. } = issued;
@@ -262,7 +260,7 @@ impl Writer {
         id: ObjectId<Application>,
         key_id: KeyId,
     ) -> Result<Removed, Failure> {
-        let body = text(&RemovePassword { key_id })?;
+        let body = RemovePassword { key_id };
         let post = self.graph.spell().application(id.to_string()).remove_password(&body);
         let context = Context::new().with_value(Lag::YoungCredential);
         match self.graph.send(post.build(), &context).await {
@@ -271,12 +269,6 @@ impl Writer {
             Err(failure) => Err(failure),
         }
     }
-}
-
-/// A body as text, which `graph-rs-sdk` passes on as it is.
-fn text<T: Serialize>(body: &T) -> Result<String, Failure> {
-    serde_json::to_string(body)
-        .map_err(|e| Failure::new(Cause::Guard, format!("the request could not be built: {e}")))
 }
 
 /// A unique name is reserved for 30 days by an app in the bin, which no listing shows.
