@@ -2,6 +2,7 @@
 //!
 //! The rooms, in the order in which data flows through them.
 
+pub mod cli;
 pub mod cloud;
 pub mod connector;
 pub mod failure;

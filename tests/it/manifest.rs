@@ -4,7 +4,6 @@ use std::path::Path;
 
 use tenantry::manifest::{self, Source};
 
-
 #[test]
 fn the_demo_loads() {
     let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests/demo.yaml");

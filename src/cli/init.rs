@@ -1,0 +1,140 @@
+//! `tenantry init`
+
+use std::{
+    fs, io,
+    io::Write as _,
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    ids::FleetName,
+    manifest::{json_schema, starter},
+};
+
+/// Write a commented manifest to start from.
+///
+/// It is valid as it stands: `tenantry validate` checks it offline, and
+/// `tenantry apply --sandbox` does the whole job with it in a box. An existing file is never
+/// overwritten.
+#[derive(Debug, clap::Args)]
+pub struct InitArgs {
+    /// The file to write
+    #[arg(value_name = "FILE", default_value = "tenantry.yaml")]
+    pub path: PathBuf,
+    /// Print it instead of writing a file
+    #[arg(long, conflicts_with_all = ["path", "schema"])]
+    pub stdout: bool,
+    /// Also write tenantry.schema.json beside it, so that editors complete and check it
+    #[arg(long)]
+    pub schema: bool,
+    /// The name of your set of customers: a-z, 0-9 and hyphens; it cannot change later
+    #[arg(long, value_name = "NAME", default_value = "my-soc")]
+    pub fleet: String,
+    /// Your own directory: its GUID or one of its domains
+    #[arg(long, value_name = "DIRECTORY", default_value = "my-soc.example")]
+    pub home: String,
+}
+
+/// What `init` did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Started {
+    /// The manifest, for stdout.
+    Printed(String),
+    /// The files it wrote, the manifest first.
+    Written(Vec<PathBuf>),
+}
+
+/// Why `init` did nothing, or not all.
+#[derive(Debug, thiserror::Error)]
+pub enum InitError {
+    /// `--fleet` or `--home` cannot be used: wrong usage.
+    #[error("{0}")]
+    Usage(String),
+    /// The file is there already.
+    #[error("{} exists already and is left as it is; name another file, or print with --stdout", .0.display())]
+    Exists(PathBuf),
+    /// The system refused.
+    #[error("cannot write {}: {error}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+}
+
+/// Writes or prints the manifest.
+///
+/// # Errors
+/// A name that cannot be used, a file that exists, or one that cannot be written.
+pub fn run(args: &InitArgs) -> Result<Started, InitError> {
+    let InitArgs { path, stdout, schema, fleet, home } = args;
+    let fleet: FleetName =
+        fleet.parse().map_err(|error| InitError::Usage(format!("--fleet: {error}")))?;
+    let text =
+        starter(&fleet, home).map_err(|error| InitError::Usage(format!("--home: {error}")))?;
+    if *stdout {
+        return Ok(Started::Printed(text));
+    }
+    let mut files = vec![(path.clone(), text)];
+    if *schema {
+        files.push((path.with_file_name("tenantry.schema.json"), format!("{:#}\n", json_schema())));
+    }
+    // Nothing is written unless all can be.
+    if let Some((path, _)) = files.iter().find(|(path, _)| path.exists()) {
+        return Err(InitError::Exists(path.clone()));
+    }
+    for (path, text) in &files {
+        write_new(path, text)?;
+    }
+    Ok(Started::Written(files.into_iter().map(|(path, _)| path).collect()))
+}
+
+fn write_new(path: &Path, text: &str) -> Result<(), InitError> {
+    let file = fs::OpenOptions::new().write(true).create_new(true).open(path);
+    file.and_then(|mut file| file.write_all(text.as_bytes())).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => InitError::Exists(path.to_owned()),
+        _ => InitError::Write { path: path.to_owned(), error },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args(path: PathBuf) -> InitArgs {
+        let (fleet, home) = ("my-soc".to_owned(), "my-soc.example".to_owned());
+        InitArgs { path, stdout: false, schema: true, fleet, home }
+    }
+
+    #[test]
+    fn it_writes_once_and_never_overwrites() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("tenantry.yaml");
+        let schema = dir.path().join("tenantry.schema.json");
+        assert_eq!(
+            run(&args(path.clone())).unwrap(),
+            Started::Written(vec![path.clone(), schema.clone()])
+        );
+        fs::write(&path, "mine").unwrap();
+        assert!(matches!(run(&args(path.clone())), Err(InitError::Exists(p)) if p == path));
+        assert_eq!(fs::read_to_string(&path).unwrap(), "mine");
+
+        // The schema is in the way: the manifest is not written either.
+        fs::remove_file(&path).unwrap();
+        assert!(matches!(run(&args(path.clone())), Err(InitError::Exists(p)) if p == schema));
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn names_that_cannot_be_used_are_wrong_usage() {
+        let dir = tempfile::tempdir().unwrap();
+        for (fleet, home) in [("My SOC", "a.example"), ("soc", "a b")] {
+            let (fleet, home) = (fleet.to_owned(), home.to_owned());
+            let path = dir.path().join("t.yaml");
+            let args = InitArgs { path, stdout: false, schema: false, fleet, home };
+            assert!(matches!(run(&args), Err(InitError::Usage(_))));
+        }
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+}
