@@ -287,11 +287,12 @@ impl<'de, T: Read> DeserializeSeed<'de> for Seed<'_, '_, T> {
             Wrong::new(format!("expected {}, found {}", T::SHAPE.words(), found.words()));
         let text = &tree.source()[tree.span(at.node)];
         wrong = match (T::SHAPE, found) {
-            (Shape::Scalar, Shape::Map | Shape::List) if text.starts_with(['{', '[']) => {
-                let quoted = shown(text.lines().next().unwrap_or_default());
-                wrong.help(format!(
-                    "a text that begins with `{{` or `[` stands in quotes: \"{quoted}\""
-                ))
+            (Shape::Scalar, Shape::Map) if text.starts_with('{') => {
+                let line = shown(text.lines().next().unwrap_or_default());
+                wrong.help(format!("a text that begins with `{{` stands in quotes: \"{line}\""))
+            }
+            (Shape::Scalar, Shape::List) if text.starts_with('[') => {
+                wrong.help("leave the brackets out, or put the whole text in quotes")
             }
             (Shape::List, Shape::Scalar) => {
                 wrong.help(format!("a list of one is [\"{}\"]", shown(tree.text(at.node))))
@@ -381,9 +382,14 @@ impl<T: Leaf> Read for T {
     }
 }
 
-/// A list whose wrong items were reported.
+/// A list.
 #[derive(Debug, Clone)]
-pub(super) struct List<T>(pub(super) Vec<Item<T>>);
+pub(super) struct List<T> {
+    /// The items that could be read.
+    pub(super) items: Vec<Item<T>>,
+    /// How many could not; they were reported.
+    pub(super) wrong: usize,
+}
 
 impl<T: Read> Read for List<T> {
     const SHAPE: Shape = Shape::List;
@@ -409,20 +415,19 @@ impl<T: Read> Read for List<T> {
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
                 let Self(cx, at, _) = self;
                 let tree = cx.tree(at);
-                let mut items = Vec::new();
-                let mut sound = true;
+                let mut list = List { items: Vec::new(), wrong: 0 };
                 for node in tree.children(at.node) {
                     let at = At { file: at.file, node };
                     let item = seq.next_element_seed(Seed { cx, at, kind: PhantomData::<T> })?;
                     match item.ok_or_else(|| A::Error::custom("fewer items"))? {
-                        Some(value) => items.push(Item { at, value }),
-                        None => sound = false,
+                        Some(value) => list.items.push(Item { at, value }),
+                        None => list.wrong += 1,
                     }
                 }
                 if seq.next_element::<IgnoredAny>()?.is_some() {
                     return Err(A::Error::custom("more items"));
                 }
-                Ok(sound.then_some(List(items)))
+                Ok(Some(list))
             }
         }
 
@@ -431,14 +436,19 @@ impl<T: Read> Read for List<T> {
 }
 
 /// A map whose keys are the user's own.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Words<T>(pub(super) BTreeMap<String, Item<T>>);
+#[derive(Debug, Clone)]
+pub(super) struct Words<T> {
+    /// What could be read, by its key.
+    pub(super) words: BTreeMap<String, Item<T>>,
+    /// How many could not; they were reported.
+    pub(super) wrong: usize,
+}
 
 impl<T: Read> Read for Words<T> {
     const SHAPE: Shape = Shape::Map;
 
     fn empty() -> Option<Self> {
-        Some(Self(BTreeMap::new()))
+        Some(Self { words: BTreeMap::new(), wrong: 0 })
     }
 
     fn schema() -> Value {
@@ -450,18 +460,11 @@ impl<T: Read> Read for Words<T> {
         at: At,
         de: D,
     ) -> Result<Option<Self>, D::Error> {
-        let collected = in_step(cx, at, de, Collected { words: BTreeMap::new(), sound: true })?;
-        Ok(collected.sound.then_some(Self(collected.words)))
+        in_step(cx, at, de, Self { words: BTreeMap::new(), wrong: 0 }).map(Some)
     }
 }
 
-/// What a map of the user's own keys has so far.
-struct Collected<T> {
-    words: BTreeMap<String, Item<T>>,
-    sound: bool,
-}
-
-impl<T: Read> Entries for Collected<T> {
+impl<T: Read> Entries for Words<T> {
     fn entry<'de, A: MapAccess<'de>>(
         &mut self,
         cx: &mut Cx<'_>,
@@ -474,7 +477,7 @@ impl<T: Read> Entries for Collected<T> {
                 let key = cx.tree(key).text(key.node).to_owned();
                 self.words.insert(key, Item { at, value });
             }
-            None => self.sound = false,
+            None => self.wrong += 1,
         }
         Ok(())
     }

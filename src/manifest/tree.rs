@@ -138,6 +138,13 @@ impl Tree {
         }
     }
 
+    /// Gives back what was allocated ahead.
+    pub(super) fn shrink(&mut self) {
+        self.nodes.shrink_to_fit();
+        self.texts.shrink_to_fit();
+        self.lines.shrink_to_fit();
+    }
+
     /// Says where a map or list ends.
     pub(super) fn set_end(&mut self, id: NodeId, end: usize) {
         let node = &mut self.nodes[id.0 as usize];

@@ -82,6 +82,9 @@ impl Top {
             if tree.trust(key) == Trust::Reported {
                 continue;
             }
+            if cx.log.is_full() {
+                break;
+            }
             let name = tree.text(key);
             match header::TOP.fields.iter().find(|field| field.name == name) {
                 Some(field) => {
@@ -163,12 +166,17 @@ impl Parts {
         };
 
         let mut shared = read_shared(cx, &base, top.and_then(|top| top.at("sharedApps")));
-        let mut apps = BTreeMap::new();
-        let mut tenants = BTreeMap::new();
+        // Sorted lists first: maps made of them at once are full to the brim, grown ones are half
+        // empty, which counts with 100,000 tenants.
+        let mut apps = Vec::new();
+        let mut tenants = Vec::new();
         let mut places: HashMap<TenantKey, At> = HashMap::new();
         let mut customers = Customers::default();
         for at in tops.iter().filter_map(|top| top.at("tenants")) {
             for (key, at) in keyed(cx, at, "tenants") {
+                if cx.log.is_full() {
+                    break;
+                }
                 let Some(key) = tenant_key(cx, key, &shared, &mut places) else { continue };
                 let fields = cx.section::<TenantFields>(at);
                 let Some(fields) = fields.value else { continue };
@@ -187,13 +195,16 @@ impl Parts {
                 );
                 if let Some((tenant, app)) = made {
                     if let Some(app) = app {
-                        apps.insert(app.key.clone(), app);
+                        apps.push((app.key.clone(), app));
                     }
-                    tenants.insert(key, tenant);
+                    tenants.push((key, tenant));
                 }
             }
         }
+        drop((places, customers));
         finish_shared(cx, shared, &mut apps);
+        let apps = apps.into_iter().collect();
+        let tenants = tenants.into_iter().collect();
         if whole && cx.log.is_clean() {
             notices(cx, tops, &apps, &tenants);
         }
@@ -298,6 +309,9 @@ fn read_shared(cx: &mut Cx<'_>, base: &Base, at: Option<At>) -> BTreeMap<AppKey,
     let mut shared = BTreeMap::new();
     let Some(at) = at else { return shared };
     for (key_at, at) in keyed(cx, at, "sharedApps") {
+        if cx.log.is_full() {
+            break;
+        }
         let text = cx.tree(key_at).text(key_at.node);
         let Ok(key) = text.parse::<AppKey>() else {
             cx.wrong_as_said(key_at, bad_key(text));
@@ -315,11 +329,7 @@ fn read_shared(cx: &mut Cx<'_>, base: &Base, at: Option<At>) -> BTreeMap<AppKey,
 }
 
 /// What can be said of a shared app only when all its tenants are known.
-fn finish_shared(
-    cx: &mut Cx<'_>,
-    shared: BTreeMap<AppKey, Shared>,
-    apps: &mut BTreeMap<AppKey, App>,
-) {
+fn finish_shared(cx: &mut Cx<'_>, shared: BTreeMap<AppKey, Shared>, apps: &mut Vec<(AppKey, App)>) {
     for (key, Shared { at, connector: _, app }) in shared {
         let Some(app) = app else { continue };
         app::check_redirect_uris(cx, at, &app);
@@ -329,7 +339,7 @@ fn finish_shared(
                 format!("no tenant uses the shared app {key}: give a tenant `app: {key}`"),
             );
         }
-        apps.insert(key, app);
+        apps.push((key, app));
     }
 }
 
