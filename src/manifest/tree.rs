@@ -194,6 +194,19 @@ impl Tree {
         self.nodes[id.0 as usize].role
     }
 
+    /// The first byte of the line in which a node begins.
+    pub(super) fn line_start(&self, id: NodeId) -> usize {
+        let start = self.nodes[id.0 as usize].start;
+        let line = self.lines.partition_point(|line| *line <= start).max(1);
+        self.lines[line - 1] as usize
+    }
+
+    /// The next node of the same map or list.
+    pub(super) fn next(&self, id: NodeId) -> Option<NodeId> {
+        let next = self.nodes[id.0 as usize].next;
+        (next != NONE).then_some(NodeId(next))
+    }
+
     /// The map or list that a node belongs to.
     pub(super) fn parent(&self, id: NodeId) -> Option<NodeId> {
         let parent = self.nodes[id.0 as usize].parent;
