@@ -137,8 +137,8 @@ impl Writer {
         self.directory
     }
 
-    /// The server's clock, to about a second; nothing before the first answer. Ends of
-    /// credentials are counted from it.
+    /// The server's clock, to about a second; nothing before its first answer to any reader or
+    /// writer of this directory. Ends of credentials are counted from it.
     pub fn server_time(&self) -> Option<Timestamp> {
         self.graph.server_time()
     }
