@@ -11,7 +11,7 @@ use crate::{
     connector::{GRAPH, known_permission},
     entra::{AppToken, Operator, SecretAge, app_token, discover},
     failure::{Cause, Failure},
-    http::{Network, NetworkOptions, Notice, Trust},
+    http::{Network, NetworkOptions, Trust},
     ids::{AppKey, CredentialName, FleetName, Nonce, TenantId, UniqueName, VaultId},
     inventory::{FoundApp, Sight},
     plan::Permit,
