@@ -128,6 +128,9 @@ async fn a_wait_longer_than_the_call_may_take_ends_it_at_once_and_shuts_the_dire
     assert_eq!((failure.cause, failure.status), (Cause::Throttled, Some(429)));
     assert_eq!(failure.request_id.as_deref(), Some("5f0c"));
     assert!(failure.message.contains("3600 s"), "{failure}");
+    let next = ask(&calls, &server.base, Method::Get, &Context::new()).await.unwrap_err();
+    assert_eq!((next.cause, next.status), (Cause::Throttled, None));
+    assert!(next.message.contains("150 s") || next.message.contains("149 s"), "{next}");
     assert_eq!(server.heard().len(), 1);
 }
 
