@@ -284,7 +284,7 @@ impl fmt::Debug for UniqueName {
 }
 
 /// What makes one credential of ours recognisable before anything is known of it but its name.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct Nonce(String);
 
@@ -312,6 +312,24 @@ impl fmt::Display for Nonce {
 impl fmt::Debug for Nonce {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Nonce({})", self.0)
+    }
+}
+
+impl FromStr for Nonce {
+    type Err = NotAnId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.len() == 16 && text.bytes().all(|b| b.is_ascii_hexdigit()) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(NotAnId { text: text.to_owned(), wanted: "a nonce (16 hexadecimal digits)" })
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Nonce {
+    fn deserialize<D: serde::Deserializer<'de>>(de: D) -> Result<Self, D::Error> {
+        String::deserialize(de)?.parse().map_err(serde::de::Error::custom)
     }
 }
 
@@ -343,10 +361,10 @@ impl FromStr for CredentialName {
         else {
             return Err(foreign());
         };
-        if nonce.len() != 16 || !nonce.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return Err(foreign());
-        }
-        Ok(Self { vault: vault.parse().map_err(|_| foreign())?, nonce: Nonce(nonce.to_owned()) })
+        Ok(Self {
+            vault: vault.parse().map_err(|_| foreign())?,
+            nonce: nonce.parse().map_err(|_| foreign())?,
+        })
     }
 }
 

@@ -43,7 +43,7 @@ pub struct FoundApp {
     pub created: Option<Timestamp>,
 }
 
-/// Enough of an app to tell whether it is a twin, a stripped one or a deleted one of ours.
+/// Enough of an app to tell whether it is a twin of ours or one whose tags were stripped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Glimpse {
     /// `id`
@@ -58,7 +58,15 @@ pub struct Glimpse {
     pub tags: Vec<String>,
     /// `createdDateTime`
     pub created: Option<Timestamp>,
-    /// `deletedDateTime`, of those in the bin.
+}
+
+/// An app in the bin: deleted less than 30 days ago. Read whole, so that a plan can say what
+/// restoring it will still leave to change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Binned {
+    /// The app as it was.
+    pub app: FoundApp,
+    /// `deletedDateTime`
     pub deleted: Option<Timestamp>,
 }
 
@@ -139,7 +147,7 @@ pub struct Inventory {
     /// Every app of the directory, to find twins and stripped tags.
     pub others: Sight<Vec<Glimpse>>,
     /// The bin: apps deleted less than 30 days ago.
-    pub bin: Sight<Vec<Glimpse>>,
+    pub bin: Sight<Vec<Binned>>,
     /// Policies.
     pub policies: Sight<Policies>,
     /// Permissions by name, for each API that was asked.

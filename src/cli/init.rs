@@ -17,27 +17,27 @@ use crate::{
 /// `tenantry apply --sandbox` does the whole job with it in a box. An existing file is never
 /// overwritten.
 #[derive(Debug, clap::Args)]
-pub struct InitArgs {
+pub(super) struct InitArgs {
     /// The file to write
     #[arg(value_name = "FILE", default_value = "tenantry.yaml")]
-    pub path: PathBuf,
+    pub(super) path: PathBuf,
     /// Print it instead of writing a file
     #[arg(long, conflicts_with_all = ["path", "schema"])]
-    pub stdout: bool,
+    pub(super) stdout: bool,
     /// Also write tenantry.schema.json beside it, so that editors complete and check it
     #[arg(long)]
-    pub schema: bool,
+    pub(super) schema: bool,
     /// The name of your set of customers: a-z, 0-9 and hyphens; it cannot change later
     #[arg(long, value_name = "NAME", default_value = "my-soc")]
-    pub fleet: String,
+    pub(super) fleet: String,
     /// Your own directory: its GUID or one of its domains
     #[arg(long, value_name = "DIRECTORY", default_value = "my-soc.example")]
-    pub home: String,
+    pub(super) home: String,
 }
 
 /// What `init` did.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Started {
+pub(super) enum Started {
     /// The manifest, for stdout.
     Printed(String),
     /// The files it wrote, the manifest first.
@@ -46,7 +46,7 @@ pub enum Started {
 
 /// Why `init` did nothing, or not all.
 #[derive(Debug, thiserror::Error)]
-pub enum InitError {
+pub(super) enum InitError {
     /// `--fleet` or `--home` cannot be used: wrong usage.
     #[error("{0}")]
     Usage(String),
@@ -67,7 +67,7 @@ pub enum InitError {
 ///
 /// # Errors
 /// A name that cannot be used, a file that exists, or one that cannot be written.
-pub fn run(args: &InitArgs) -> Result<Started, InitError> {
+pub(super) fn run(args: &InitArgs) -> Result<Started, InitError> {
     let InitArgs { path, stdout, schema, fleet, home } = args;
     let fleet: FleetName =
         fleet.parse().map_err(|error| InitError::Usage(format!("--fleet: {error}")))?;

@@ -1,5 +1,217 @@
 //! One file a verb: its arguments and its run.
 
-pub mod init;
-pub mod schema;
-pub mod validate;
+mod apply;
+mod completions;
+mod context;
+mod doctor;
+mod explain;
+mod init;
+mod keeping;
+mod offline;
+mod plan;
+mod proving;
+mod reading;
+mod reveal;
+mod sandbox;
+mod schema;
+mod status;
+mod validate;
+mod vault;
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+
+use self::sandbox::SandboxCommand;
+use crate::{entra::AuthMode, report::error::Trouble, verdict::Verdict};
+
+/// Onboards customer tenants to Microsoft Defender for a managed security provider.
+///
+/// One YAML manifest says which customers there are. tenantry creates, through Microsoft Graph, the
+/// app registrations, redirect URIs and one-year client secrets, proves what works by calling it,
+/// and says, tenant by tenant, who must still do what: above all which tenants still need portal
+/// authorization. It can be run as often as one likes: a second run changes nothing.
+#[derive(Debug, Parser)]
+#[command(name = "tenantry", version, max_term_width = 100, after_long_help = exit_codes())]
+pub struct Cli {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// Flags that every verb takes.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Everywhere")]
+pub(crate) struct Common {
+    /// The manifest: a file, a folder of files, or - for standard input; may be repeated
+    #[arg(
+        short = 'f',
+        long = "manifest",
+        value_name = "PATH",
+        default_value = "tenantry.yaml",
+        global = true
+    )]
+    pub(crate) manifest: Vec<PathBuf>,
+    /// Only these tenants: a key or a pattern such as 'eu-*'; may be repeated
+    #[arg(long, value_name = "KEY", global = true)]
+    pub(crate) tenant: Vec<String>,
+    /// Only tenants with this label; may be repeated, all must hold
+    #[arg(long, value_name = "NAME=VALUE", global = true)]
+    pub(crate) label: Vec<String>,
+    /// How many apps or tenants are worked on at once
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256), global = true)]
+    pub(crate) parallelism: u16,
+    /// Print JSON instead of text (apply: one event a line)
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Also write a report: .json, .md or .csv
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(crate) report: Option<PathBuf>,
+    /// Answer every question with yes
+    #[arg(short = 'y', long, global = true)]
+    pub(crate) yes: bool,
+    /// Never ask; implied without a terminal
+    #[arg(long, global = true)]
+    pub(crate) no_input: bool,
+    /// How the operator signs in
+    #[arg(long, value_name = "MODE", default_value = "auto", global = true)]
+    pub(crate) auth: AuthMode,
+    /// A cloud's name, or a file with the endpoints of another one
+    #[arg(long, value_name = "NAME|FILE", global = true)]
+    pub(crate) cloud: Option<String>,
+    /// Give up on one call, with all its repeats, after this long
+    #[arg(long, value_name = "TIME", default_value = "120s", value_parser = duration, global = true)]
+    pub(crate) timeout: Duration,
+    /// When to use colour
+    #[arg(long, value_name = "WHEN", default_value = "auto", global = true)]
+    pub(crate) color: Color,
+    /// Only results and errors: no progress, no notices
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+    /// Say on stderr what is requested; twice: also what is repeated and why
+    #[arg(short, long, action = ArgAction::Count, global = true)]
+    pub(crate) verbose: u8,
+    /// Run against Microsoft in a box on this machine: no account, nothing leaves
+    #[arg(long, global = true)]
+    pub(crate) sandbox: bool,
+    /// The sandbox's first world, where the built-in one does not fit
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(crate) world: Option<PathBuf>,
+}
+
+/// When to use colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Color {
+    /// On a terminal, unless NO_COLOR is set
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+/// How a verb prints its result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// For people.
+    Text,
+    /// For programs (`--json`).
+    Json,
+}
+
+impl Common {
+    /// How results are printed.
+    fn format(&self) -> Format {
+        if self.json { Format::Json } else { Format::Text }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Write a commented manifest to start from
+    Init(init::InitArgs),
+    /// Check a manifest without contacting anybody
+    Validate(validate::ValidateArgs),
+    /// Print the JSON Schema of the manifest, or of what tenantry prints
+    Schema(schema::SchemaArgs),
+    Completions(completions::CompletionsArgs),
+    /// Make the place where secrets are kept
+    #[command(subcommand)]
+    Vault(vault::VaultCommand),
+    Plan(plan::PlanArgs),
+    Apply(apply::ApplyArgs),
+    Status(status::StatusArgs),
+    Explain(explain::ExplainArgs),
+    Doctor(doctor::DoctorArgs),
+    /// Print a secret or an id from the vault, on purpose
+    ///
+    /// The audit gets a line first. The value goes to stdout and nowhere else.
+    Reveal(reveal::RevealArgs),
+    Sandbox(sandbox::SandboxArgs),
+}
+
+fn exit_codes() -> String {
+    let mut text = String::from("Exit codes:\n");
+    for verdict in Verdict::ALL {
+        text.push_str(&format!("  {:>3}  {}\n", verdict.code(), verdict.meaning()));
+    }
+    text
+}
+
+/// A time such as `90s`, `2m`, `500ms`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let span: jiff::SignedDuration =
+        text.parse().map_err(|_| "write it like 90s, 2m or 500ms".to_owned())?;
+    Duration::try_from(span)
+        .ok()
+        .filter(|duration| !duration.is_zero())
+        .ok_or_else(|| "it must be more than nothing".to_owned())
+}
+
+/// Parses the command line, runs the verb, prints an error where there is one, and says how it
+/// ended. clap's own exits (help, version, wrong usage) are turned into verdicts too.
+pub async fn main(args: impl IntoIterator<Item = std::ffi::OsString>) -> Verdict {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Printing fails only where nobody reads.
+            let _ = error.print();
+            return if error.use_stderr() { Verdict::Usage } else { Verdict::Done };
+        }
+    };
+    let Cli { common, verb } = cli;
+    match common.color {
+        Color::Auto => anstream::ColorChoice::Auto,
+        Color::Always => anstream::ColorChoice::Always,
+        Color::Never => anstream::ColorChoice::Never,
+    }
+    .write_global();
+    match run(common, verb).await {
+        Ok(verdict) => verdict,
+        Err(trouble) => {
+            anstream::eprint!("{}", trouble.render(context::stderr_width()));
+            trouble.verdict
+        }
+    }
+}
+
+async fn run(common: Common, verb: Verb) -> Result<Verdict, Trouble> {
+    match verb {
+        Verb::Init(args) => offline::init(&args),
+        Verb::Validate(args) => offline::validate(&args, &common),
+        Verb::Schema(args) => offline::schema(&args),
+        Verb::Completions(args) => completions::run(&args),
+        Verb::Vault(vault::VaultCommand::Init(args)) => keeping::init(args, common).await,
+        Verb::Plan(args) => plan::run(args, common).await,
+        Verb::Apply(args) => apply::run(args, common).await,
+        Verb::Status(args) => status::run(args, common).await,
+        Verb::Explain(args) => explain::run(args, common).await,
+        Verb::Doctor(args) => doctor::run(args, common).await,
+        Verb::Reveal(args) => keeping::reveal(args, common).await,
+        Verb::Sandbox(args) => match args.command {
+            Some(SandboxCommand::Reset) => sandbox::reset(&context::sandbox_folder(&common)),
+            None => sandbox::run(args, common.world.as_deref()).await,
+        },
+    }
+}

@@ -8,29 +8,29 @@ use serde_json::Value;
 /// (`tenantry schema > tenantry.schema.json`) and begin the manifest with
 /// `# yaml-language-server: $schema=tenantry.schema.json`.
 #[derive(Debug, clap::Args)]
-pub struct SchemaArgs {
+pub(super) struct SchemaArgs {
     /// Which schema
     #[arg(long, value_name = "WHAT", default_value = "manifest")]
-    pub of: String,
+    pub(super) of: String,
 }
 
 /// A schema that can be asked for.
 #[derive(Debug, Clone, Copy)]
-pub struct Entry {
+pub(super) struct Entry {
     /// The word after `--of`.
-    pub name: &'static str,
+    pub(super) name: &'static str,
     /// Makes it.
-    pub make: fn() -> Value,
+    pub(super) make: fn() -> Value,
 }
 
 /// The manifest's.
-pub const MANIFEST: Entry = Entry { name: "manifest", make: crate::manifest::json_schema };
+pub(super) const MANIFEST: Entry = Entry { name: "manifest", make: crate::manifest::json_schema };
 
 /// The text for stdout.
 ///
 /// # Errors
 /// A word that no schema has: wrong usage, said in one line.
-pub fn run(args: &SchemaArgs, table: &[Entry]) -> Result<String, String> {
+pub(super) fn run(args: &SchemaArgs, table: &[Entry]) -> Result<String, String> {
     let SchemaArgs { of } = args;
     let Some(entry) = table.iter().find(|entry| entry.name == of) else {
         let known: Vec<_> = table.iter().map(|entry| entry.name).collect();

@@ -14,11 +14,11 @@ use crate::{
 /// Reports every mistake at once, each with its file, line and column, and exits with 65. A
 /// manifest that is right is summed up: how many tenants and apps, and what people will have to do.
 #[derive(Debug, clap::Args)]
-pub struct ValidateArgs {}
+pub(super) struct ValidateArgs {}
 
 /// What was found in a manifest that is right.
 #[derive(Debug)]
-pub struct Checked {
+pub(super) struct Checked {
     manifest: Manifest,
 }
 
@@ -26,7 +26,7 @@ pub struct Checked {
 ///
 /// # Errors
 /// A file that cannot be read, or everything that is wrong.
-pub fn run(args: &ValidateArgs, sources: &[Source]) -> Result<Checked, LoadError> {
+pub(super) fn run(args: &ValidateArgs, sources: &[Source]) -> Result<Checked, LoadError> {
     let ValidateArgs {} = args;
     Ok(Checked { manifest: load(sources)? })
 }
@@ -39,11 +39,6 @@ struct People {
 }
 
 impl Checked {
-    /// The manifest itself.
-    pub fn manifest(&self) -> &Manifest {
-        &self.manifest
-    }
-
     fn connectors(&self) -> BTreeMap<&'static str, usize> {
         let mut counts = BTreeMap::new();
         for tenant in self.manifest.tenants.values() {
@@ -80,7 +75,7 @@ impl Checked {
     }
 
     /// For people.
-    pub fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         let Manifest { fleet, home, apps, tenants, notices, .. } = &self.manifest;
         let People { consents, sign_ins, portal } = self.people();
         let mut out = String::new();
@@ -110,7 +105,7 @@ impl Checked {
 
     /// For programs: `{formatVersion, valid, fleet, home, cloud, vault, tenants, apps, connectors,
     /// layouts, people, notices}`.
-    pub fn json(&self) -> Value {
+    pub(super) fn json(&self) -> Value {
         let Manifest { fleet, home, apps, tenants, notices, .. } = &self.manifest;
         let People { consents, sign_ins, portal } = self.people();
         let notices: Vec<_> = notices

@@ -1,2 +1,4 @@
 //! Tests.
 mod manifest;
+mod stage;
+mod traffic;

@@ -1,0 +1,423 @@
+//! Carries out approved steps and says what happens; decides nothing.
+//!
+//! Apps run side by side, the steps within one app in order. The order of writes to the vault is
+//! what makes a cut anywhere harmless: the app's record and the secret's nonce are in the vault
+//! before the first request that could leave something behind, and the value is in the vault, read
+//! back, before a step counts as done.
+
+use std::{collections::BTreeMap, sync::Mutex};
+
+use futures::{StreamExt, stream};
+use jiff::{SignedDuration, Timestamp};
+
+use crate::{
+    event::{Event, Events},
+    failure::{Cause, Failure},
+    graph::{ObjectAge, Patch, Upserted, Writer},
+    ids::{AppKey, CredentialName, Nonce, UniqueName},
+    inventory::{FoundApp, FoundSecret},
+    lifetime::Lifetime,
+    plan::{
+        AppPlan, Approved,
+        step::{Edit, Step},
+    },
+    registration::Registration,
+    stop::{PATIENCE, Stop},
+    vault::{
+        AuditEntry, CredentialKind, CredentialRecord, CredentialState, Record, TenantRecord,
+        VaultError, VaultWriter,
+    },
+};
+
+/// A secret ends this much before its full life is over, so that a server whose clock is a little
+/// ahead of its own answers never finds it longer than a policy allows.
+const MARGIN: SignedDuration = SignedDuration::from_mins(5);
+
+/// What carrying out needs.
+pub struct Hands<'a> {
+    /// Writes to the directory in which the apps live.
+    pub writer: &'a Writer,
+    /// The vault, locked.
+    pub vault: &'a VaultWriter,
+    /// Who the operator is, for the audit.
+    pub who: &'a str,
+    /// Where events go.
+    pub events: &'a Events,
+    /// Whether we were told to stop.
+    pub stop: &'a Stop,
+    /// How many apps at once.
+    pub parallelism: usize,
+    /// Called when an app is over, whatever its end.
+    pub on_app: &'a (dyn Fn(&AppKey) + Sync),
+}
+
+/// How one app ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Ended {
+    /// Every step is done; what the directory answered, for the report.
+    Done(FoundApp),
+    /// It is not what the plan took it for: to be read and planned again. An upsert answered
+    /// "exists", or a restored app may now meet policies that nobody could see while it was
+    /// deleted.
+    PlanAgain {
+        /// How many steps were done.
+        done: usize,
+    },
+    /// A step failed.
+    Failed {
+        /// What kind of step.
+        step: &'static str,
+        /// Why.
+        failure: Failure,
+        /// How many steps were done before it.
+        done: usize,
+        /// The app as these left it, where there is one.
+        found: Option<FoundApp>,
+    },
+    /// The run was told to stop; steps may be left.
+    Interrupted {
+        /// How many steps were done.
+        done: usize,
+        /// The app as these left it, where there is one.
+        found: Option<FoundApp>,
+    },
+}
+
+/// Carries out every app of the plan that has steps.
+pub async fn apply(
+    approved: &Approved,
+    found: &BTreeMap<AppKey, FoundApp>,
+    hands: &Hands<'_>,
+) -> BTreeMap<AppKey, Ended> {
+    let plan = approved.plan();
+    let ended: Mutex<BTreeMap<AppKey, Ended>> = Mutex::default();
+    let note = |key: &AppKey, end: Ended| {
+        (hands.on_app)(key);
+        ended.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(key.clone(), end);
+    };
+    let apps: Vec<&AppPlan> = plan.apps.values().filter(|app| !app.steps.is_empty()).collect();
+    let all = stream::iter(&apps).for_each_concurrent(hands.parallelism.max(1), |app| async {
+        let end = run(app, &plan.fleet, found.get(&app.key), hands).await;
+        note(&app.key, end);
+    });
+    tokio::select! {
+        () = all => {}
+        // Whatever is still in flight then has an unknown effect: the next run finds out.
+        () = async { hands.stop.told().await; tokio::time::sleep(PATIENCE).await } => {}
+    }
+    let mut ended = ended.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    for app in apps {
+        ended
+            .entry(app.key.clone())
+            .or_insert(Ended::Interrupted { done: 0, found: found.get(&app.key).cloned() });
+    }
+    ended
+}
+
+/// What is known of the app while its steps run.
+struct Course<'a> {
+    app: &'a AppPlan,
+    record: Record,
+    found: Option<FoundApp>,
+    age: ObjectAge,
+    /// The nonce of the secret that this run makes, once it is in the vault.
+    intent: Option<Nonce>,
+}
+
+/// What comes after a step that went well.
+enum Next {
+    /// The next one.
+    Step,
+    /// The app is not what the plan saw any more.
+    PlanAgain,
+}
+
+/// Why a step did not end well.
+enum Halt {
+    Exists,
+    Failed(Failure),
+}
+
+impl From<Failure> for Halt {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<VaultError> for Halt {
+    fn from(error: VaultError) -> Self {
+        let failure = Failure::new(Cause::Refused, format!("the vault: {error}"));
+        Self::Failed(match error.hint() {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        })
+    }
+}
+
+async fn run(
+    app: &AppPlan,
+    fleet: &crate::ids::FleetName,
+    found: Option<&FoundApp>,
+    hands: &Hands<'_>,
+) -> Ended {
+    let unique_name = UniqueName::of(fleet, &app.key);
+    let mut course = match Course::begin(app, unique_name, found, hands).await {
+        Ok(course) => course,
+        Err(halt) => {
+            let step = app.steps.first().map_or("", Step::kind);
+            return failed(app, 0, step, halt, found.cloned(), hands);
+        }
+    };
+    for (done, step) in app.steps.iter().enumerate() {
+        if hands.stop.requested().is_some() {
+            skip(app, done, "interrupted", hands);
+            return Ended::Interrupted { done, found: course.found };
+        }
+        hands.events.say(Event::StepStarted { app: app.key.clone(), step: step.kind() });
+        let taken = match course.take(step, hands).await {
+            Ok(next) => course.account(step, hands).await.map(|()| next),
+            Err(halt) => Err(halt),
+        };
+        match taken {
+            Ok(Next::Step) => {}
+            Ok(Next::PlanAgain) => return Ended::PlanAgain { done: done + 1 },
+            Err(halt) => return failed(app, done, step.kind(), halt, course.found, hands),
+        }
+    }
+    match course.found {
+        Some(found) => Ended::Done(found),
+        None => Ended::PlanAgain { done: app.steps.len() },
+    }
+}
+
+fn failed(
+    app: &AppPlan,
+    done: usize,
+    step: &'static str,
+    halt: Halt,
+    found: Option<FoundApp>,
+    hands: &Hands<'_>,
+) -> Ended {
+    match halt {
+        Halt::Exists => Ended::PlanAgain { done },
+        Halt::Failed(failure) => {
+            hands.events.say(Event::StepFailed {
+                app: app.key.clone(),
+                step,
+                failure: failure.clone(),
+            });
+            skip(app, done + 1, "an earlier step failed", hands);
+            Ended::Failed { step, failure, done, found }
+        }
+    }
+}
+
+fn skip(app: &AppPlan, from: usize, because: &'static str, hands: &Hands<'_>) {
+    for step in app.steps.iter().skip(from) {
+        hands.events.say(Event::StepSkipped { app: app.key.clone(), step: step.kind(), because });
+    }
+}
+
+impl<'a> Course<'a> {
+    /// Writes down what is about to happen, before anything happens.
+    async fn begin(
+        app: &'a AppPlan,
+        unique_name: UniqueName,
+        found: Option<&FoundApp>,
+        hands: &Hands<'_>,
+    ) -> Result<Self, Halt> {
+        let directory = app.directory.ok_or_else(|| {
+            Failure::new(Cause::Guard, "the directory in which the app shall live is not known")
+        })?;
+        let known = hands.vault.record(&app.key).await?;
+        let mut record =
+            known.clone().unwrap_or_else(|| Record::new(app.key.clone(), directory, unique_name));
+        let client = app.target.client_id();
+        let mut stale = false;
+        if record.client_id.is_some() && record.client_id != client {
+            // The app that these values opened is gone.
+            stale = !record.credentials.is_empty();
+            record.credentials.clear();
+            for tenant in record.tenants.values_mut() {
+                *tenant = TenantRecord::pinned(tenant.id);
+            }
+        }
+        record.client_id = client;
+        record.object_id = found.map(|found| found.object_id);
+        for (tenant, id) in &app.pins {
+            record.tenants.entry(tenant.clone()).or_insert_with(|| TenantRecord::pinned(*id));
+        }
+        // Intents that never became a credential in the directory are forgotten, once it is sure
+        // that they never will: whatever could still have been under way has arrived by then.
+        let now = hands.writer.server_time().unwrap_or_else(Timestamp::now);
+        record.credentials.retain(|credential| {
+            credential.state != CredentialState::Intended
+                || now.duration_since(credential.intended_at) < SignedDuration::from_hours(24)
+        });
+        let makes_secret = app.steps.iter().any(|step| matches!(step, Step::AddSecret { .. }));
+        let intent = makes_secret.then(Nonce::fresh);
+        if let Some(nonce) = &intent {
+            record.credentials.push(CredentialRecord::intended(
+                nonce.clone(),
+                CredentialKind::Secret,
+                now,
+            ));
+        }
+        if stale {
+            hands.vault.drop_values(&record).await?;
+        } else if known.as_ref() != Some(&record) {
+            hands.vault.write_record(&record).await?;
+        }
+        Ok(Self { app, record, found: found.cloned(), age: ObjectAge::Settled, intent })
+    }
+
+    async fn take(&mut self, step: &Step, hands: &Hands<'_>) -> Result<Next, Halt> {
+        match step {
+            Step::RestoreApplication { object_id } => {
+                self.found = Some(hands.writer.restore(*object_id).await?);
+                return Ok(Next::PlanAgain);
+            }
+            Step::CreateApplication { unique_name, registration } => {
+                self.create(unique_name, registration, hands).await?;
+            }
+            Step::PatchApplication { object_id, edits } => {
+                hands.writer.patch(*object_id, &patch(edits), self.age).await?;
+                if let Some(found) = &mut self.found {
+                    edits.iter().for_each(|edit| edited(&mut found.registration, edit));
+                }
+            }
+            Step::RemoveSecret { key_id, nonce } => {
+                let object = self.object()?;
+                hands.writer.remove_secret(object, *key_id).await?;
+                self.record.credentials.retain(|credential| credential.nonce != *nonce);
+                if let Some(found) = &mut self.found {
+                    found.secrets.retain(|secret| secret.key_id != *key_id);
+                }
+                hands.vault.write_record(&self.record).await?;
+            }
+            Step::AddSecret { lifetime, .. } => self.add_secret(*lifetime, hands).await?,
+        }
+        Ok(Next::Step)
+    }
+
+    async fn create(
+        &mut self,
+        unique_name: &UniqueName,
+        registration: &Registration,
+        hands: &Hands<'_>,
+    ) -> Result<(), Halt> {
+        match hands.writer.upsert(unique_name, registration).await? {
+            Upserted::Created(found) => {
+                self.record.client_id = Some(found.client_id);
+                self.record.object_id = Some(found.object_id);
+                self.found = Some(*found);
+                self.age = ObjectAge::JustMade;
+                Ok(())
+            }
+            Upserted::Existed | Upserted::ExistedAfterRepeat => Err(Halt::Exists),
+        }
+    }
+
+    async fn add_secret(&mut self, lifetime: Lifetime, hands: &Hands<'_>) -> Result<(), Halt> {
+        let object = self.object()?;
+        let nonce = self
+            .intent
+            .clone()
+            .ok_or_else(|| Failure::new(Cause::Guard, "the vault has no intent for this secret"))?;
+        let name = CredentialName { vault: hands.vault.id(), nonce: nonce.clone() };
+        let now = hands.writer.server_time().unwrap_or_else(Timestamp::now);
+        let full = lifetime.after(now);
+        let end = full.checked_sub(MARGIN).unwrap_or(full);
+        let issued = hands.writer.add_secret(object, &name, end, self.age).await?;
+        if let Some(credential) = self.record.credential_mut(&nonce) {
+            credential.state = CredentialState::Stored;
+            credential.key_id = Some(issued.key_id);
+            credential.start = issued.start;
+            credential.end = Some(issued.end);
+        }
+        hands.vault.store_value(&self.record, &nonce, &issued.value).await?;
+        if let Some(found) = &mut self.found {
+            found.secrets.push(FoundSecret {
+                key_id: issued.key_id,
+                display_name: Some(name.to_string()),
+                start: issued.start,
+                end: Some(issued.end),
+            });
+        }
+        Ok(())
+    }
+
+    fn object(&self) -> Result<crate::ids::ObjectId<crate::ids::Application>, Failure> {
+        self.record
+            .object_id
+            .ok_or_else(|| Failure::new(Cause::Guard, "the app has no object id yet"))
+    }
+
+    /// Writes the audit's line and says that the step is done.
+    async fn account(&self, step: &Step, hands: &Hands<'_>) -> Result<(), Halt> {
+        let secret = match step {
+            Step::AddSecret { .. } => {
+                self.intent.as_ref().and_then(|nonce| self.record.credential(nonce))
+            }
+            Step::RestoreApplication { .. }
+            | Step::CreateApplication { .. }
+            | Step::PatchApplication { .. }
+            | Step::RemoveSecret { .. } => None,
+        };
+        let key_id = match step {
+            Step::RemoveSecret { key_id, .. } => Some(*key_id),
+            Step::AddSecret { .. } => secret.and_then(|secret| secret.key_id),
+            Step::RestoreApplication { .. }
+            | Step::CreateApplication { .. }
+            | Step::PatchApplication { .. } => None,
+        };
+        let mut entry = AuditEntry::new(Timestamp::now(), hands.who, "apply")
+            .step(step.kind())
+            .app(&self.app.key);
+        if let Some(client) = self.record.client_id {
+            entry = entry.id("clientId", client);
+        }
+        if let Some(object) = self.record.object_id {
+            entry = entry.id("objectId", object);
+        }
+        if let Some(key) = key_id {
+            entry = entry.id("keyId", key);
+        }
+        hands.vault.audit(entry).await?;
+        hands.events.say(Event::StepDone {
+            app: self.app.key.clone(),
+            step: step.kind(),
+            client_id: self.record.client_id,
+            key_id,
+            ends: secret.and_then(|secret| secret.end),
+        });
+        Ok(())
+    }
+}
+
+/// What a registration is after an edit.
+fn edited(registration: &mut Registration, edit: &Edit) {
+    match edit {
+        Edit::DisplayName(change) => registration.display_name.clone_from(&change.to),
+        Edit::Audience(change) => registration.audience = change.to,
+        Edit::RedirectUris(change) => registration.redirect_uris.clone_from(&change.to),
+        Edit::Permissions(change) => registration.permissions.clone_from(&change.to),
+        Edit::Links(change) => registration.links.clone_from(&change.to),
+        Edit::Tags(change) => registration.tags.clone_from(&change.to),
+    }
+}
+
+fn patch(edits: &[Edit]) -> Patch {
+    let mut patch = Patch::default();
+    for edit in edits {
+        match edit {
+            Edit::DisplayName(change) => patch.display_name = Some(change.to.clone()),
+            Edit::Audience(change) => patch.audience = change.to,
+            Edit::RedirectUris(change) => patch.redirect_uris = Some(change.to.clone()),
+            Edit::Permissions(change) => patch.permissions = Some(change.to.clone()),
+            Edit::Links(change) => patch.links = Some(change.to.clone()),
+            Edit::Tags(change) => patch.tags = Some(change.to.clone()),
+        }
+    }
+    patch
+}

@@ -1,0 +1,368 @@
+//! `tenantry apply`
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::Write,
+};
+
+use clap::Args;
+use tokio::task::JoinHandle;
+
+use super::{
+    Common,
+    context::{Context, stdout_width, vault_trouble},
+    plan::{guarded, text, unreadable},
+    proving, reading,
+    reading::Reading,
+    status::FailOn,
+};
+use crate::{
+    apply::{self, Ended, Hands},
+    event::Event,
+    failure::{Cause, Failure},
+    graph::Writer,
+    ids::AppKey,
+    inventory::FoundApp,
+    plan::{Plan, diagnostic::Severity},
+    report::{
+        apply as words,
+        error::Trouble,
+        paper::Paper,
+        plan::Extent,
+        progress::{Bar, Phase, Progress},
+        status as status_words,
+    },
+    stop::Stop,
+    vault::{Vault, VaultWriter},
+    verdict::Verdict,
+};
+
+/// How often an app that is not what the plan took it for is read and planned again.
+const ROUNDS: usize = 3;
+
+/// Create and change what the plan says, store the secrets, prove what works
+///
+/// Plans, asks, changes, proves, and ends with a table of all tenants, worst first, and under it
+/// who must still do what. A second run changes nothing. One app's failure touches no other.
+#[derive(Debug, Args)]
+pub(super) struct ApplyArgs {
+    /// Show every app of the plan
+    #[arg(long)]
+    full: bool,
+    /// Make new secrets for apps whose vault is lost for good
+    #[arg(long)]
+    reissue: bool,
+    /// Fail where this is left: pending, expiring, not-reading; may be repeated
+    #[arg(long, value_name = "WHAT", value_delimiter = ',')]
+    fail_on: Vec<FailOn>,
+}
+
+pub(super) async fn run(args: ApplyArgs, common: Common) -> Result<Verdict, Trouble> {
+    let mut context = Context::open(common).await?;
+    let vault = context.vault().await?;
+    let Some(writer) = turn(&context, &vault).await? else {
+        let signal = context.stop.told().await;
+        return Ok(Verdict::Stopped(signal));
+    };
+    writer.check_writable().await.map_err(|error| {
+        vault_trouble("the vault cannot be written; nothing was changed", &error)
+    })?;
+    let mut reading = reading::read(&context, &vault, args.reissue).await?;
+    let extent = if args.full { Extent::Full } else { Extent::Short };
+    if !context.common.json {
+        anstream::print!("{}", text(&context, &reading, extent, stdout_width()));
+    }
+    if let Some(failure) = reading.unreadable() {
+        return Err(unreadable(&context, failure));
+    }
+    if !confirmed(&context, &reading.plan)? {
+        return Err(Trouble::new(
+            Verdict::Failed,
+            "not applied: the answer was no; nothing was changed",
+        ));
+    }
+    let (outcome, listener) = carry_out(&mut context, &writer, &mut reading).await?;
+    let proved = proving::prove(&context, &vault, &reading, None).await;
+    if let Err(error) = proving::remember(&writer, &reading, &proved).await {
+        context.progress.say(&format!("warning: the vault could not remember this run: {error}\n"));
+    }
+    let status = &proved.status;
+    let summary = Event::Summary {
+        done: outcome.done,
+        failed: outcome.failed.keys().cloned().collect(),
+        interrupted: outcome.interrupted.iter().cloned().collect(),
+        tenants: status.summary(),
+    };
+    context.events.say(summary);
+    listener.finish().await;
+    let verdict =
+        FailOn::verdict(&args.fail_on, status, verdict(&outcome, &reading.plan, &context.stop));
+    if !context.common.json {
+        let mut paper = Paper::new(stdout_width());
+        paper.gap();
+        status_words::write(&mut paper, status);
+        words::failures(&mut paper, &context.manifest, &outcome.failed, &outcome.interrupted);
+        words::exit_line(&mut paper, status, verdict);
+        anstream::print!("\n{}", paper.into_text());
+    }
+    super::status::save(&context, status)?;
+    context.close().await;
+    Ok(verdict)
+}
+
+/// Waits for the vault's lock; nothing where the run is told to stop meanwhile.
+async fn turn(context: &Context, vault: &Vault) -> Result<Option<VaultWriter>, Trouble> {
+    let progress = context.progress.clone();
+    let waiting = move |holder: Option<&crate::vault::Holder>| {
+        let who = holder.map_or_else(String::new, |holder| {
+            format!(
+                " ({} of process {} on {}, since {})",
+                holder.command,
+                holder.pid,
+                holder.host,
+                holder.since.strftime("%H:%M:%S")
+            )
+        });
+        progress.say(&format!("waiting: another run writes this fleet's vault{who}\n"));
+    };
+    tokio::select! {
+        locked = vault.lock("apply", waiting) => locked
+            .map(Some)
+            .map_err(|error| vault_trouble("the vault cannot be locked; nothing was changed", &error)),
+        _ = context.stop.told() => Ok(None),
+    }
+}
+
+/// Whether the plan may be carried out; an empty one needs nobody's yes.
+fn confirmed(context: &Context, plan: &Plan) -> Result<bool, Trouble> {
+    let guards = plan.guards();
+    if !guards.is_empty() {
+        return Err(guarded(&crate::plan::Refused::Guards(guards)));
+    }
+    if plan.is_empty() || context.common.yes {
+        return Ok(true);
+    }
+    if !context.may_ask() {
+        return Err(Trouble::new(
+            Verdict::Usage,
+            "there is something to change, and nobody to ask; nothing was changed",
+        )
+        .next("look at it with tenantry plan, then apply with --yes"));
+    }
+    anstream::eprint!("Apply this? Only 'yes' is a yes: ");
+    let _ = std::io::stderr().flush();
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer).map_err(|error| {
+        Trouble::new(Verdict::Failed, format!("no answer could be read: {error}"))
+    })?;
+    Ok(answer.trim() == "yes")
+}
+
+/// How the changes went.
+struct Outcome {
+    done: usize,
+    steps_done: usize,
+    failed: BTreeMap<AppKey, Failure>,
+    interrupted: BTreeSet<AppKey>,
+}
+
+async fn carry_out(
+    context: &mut Context,
+    vault: &VaultWriter,
+    reading: &mut Reading,
+) -> Result<(Outcome, Listener), Trouble> {
+    let apps = reading.plan.apps.values().filter(|app| !app.steps.is_empty()).count();
+    let bar = context.progress.bar(Phase::Apply, apps);
+    let listener = Listener::start(context, bar.clone());
+    let mut outcome =
+        Outcome { done: 0, steps_done: 0, failed: BTreeMap::new(), interrupted: BTreeSet::new() };
+    let who = who(reading).await;
+    let mut plan = reading.plan.clone();
+    context.events.say(Event::Planned { checksum: plan.checksum(), summary: plan.summary() });
+    for round in 1..=ROUNDS {
+        if plan.is_empty() {
+            break;
+        }
+        let approved = plan.approve().map_err(|refused| guarded(&refused))?;
+        let writer = Writer::new(
+            &context.network,
+            &context.cloud,
+            reading.seen.home,
+            &reading.operator,
+            approved.permit().clone(),
+        )
+        .map_err(|failure| Trouble::of("the operator cannot sign in", &failure))?;
+        let found = found(reading);
+        let on_app = |_: &AppKey| bar.step();
+        let hands = Hands {
+            writer: &writer,
+            vault,
+            who: &who,
+            events: &context.events,
+            stop: &context.stop,
+            parallelism: usize::from(context.common.parallelism),
+            on_app: &on_app,
+        };
+        let ended = apply::apply(&approved, &found, &hands).await;
+        let again = outcome.take(reading, ended, &approved);
+        reading.seen.records = vault
+            .records()
+            .await
+            .map_err(|error| vault_trouble("the vault's records cannot be read", &error))?;
+        reading.plan_again(context);
+        if again.is_empty() || context.stop.requested().is_some() {
+            outcome.interrupted.extend(again);
+            break;
+        }
+        if round == ROUNDS {
+            for key in again {
+                let why = "it is not what any reading showed";
+                outcome.failed.insert(key, Failure::new(Cause::Refused, why));
+            }
+            break;
+        }
+        let read = reading::read_existing(context, reading, &again).await;
+        if let Err(failure) = read {
+            outcome.failed.extend(again.into_iter().map(|key| (key, failure.clone())));
+            break;
+        }
+        plan = reading.plan.clone().only(&again);
+        let guards = plan.guards();
+        if !guards.is_empty() {
+            for (key, diagnostic) in guards {
+                let failure = Failure::new(Cause::Guard, diagnostic.summary);
+                outcome.failed.extend(key.map(|key| (key, failure)));
+            }
+            break;
+        }
+    }
+    bar.finish();
+    Ok((outcome, listener))
+}
+
+/// The operator's name for the audit; no name is no reason not to work.
+async fn who(reading: &Reading) -> String {
+    match reading.operator.identity(reading.seen.home).await {
+        Ok(identity) => identity.to_string(),
+        Err(_) => "an operator whose token does not say who it is".to_owned(),
+    }
+}
+
+/// The apps that the plan's steps are about, as they were read.
+fn found(reading: &Reading) -> BTreeMap<AppKey, FoundApp> {
+    let Some(Ok(inventory)) = reading.seen.inventories.get(&reading.seen.home) else {
+        return BTreeMap::new();
+    };
+    let binned = inventory.bin.seen().into_iter().flatten().map(|binned| &binned.app);
+    let by_client: BTreeMap<_, _> =
+        inventory.apps.iter().chain(binned).map(|app| (app.client_id, app)).collect();
+    reading
+        .plan
+        .apps
+        .values()
+        .filter_map(|app| {
+            let found = by_client.get(&app.target.client_id()?)?;
+            Some((app.key.clone(), (*found).clone()))
+        })
+        .collect()
+}
+
+impl Outcome {
+    /// Takes in how each app ended, and gives back those to be planned again.
+    fn take(
+        &mut self,
+        reading: &mut Reading,
+        ended: BTreeMap<AppKey, Ended>,
+        approved: &crate::plan::Approved,
+    ) -> BTreeSet<AppKey> {
+        let mut again = BTreeSet::new();
+        let mut now = Vec::new();
+        for (key, end) in ended {
+            match end {
+                Ended::Done(app) => {
+                    self.done += 1;
+                    self.steps_done +=
+                        approved.plan().apps.get(&key).map_or(0, |app| app.steps.len());
+                    now.push(app);
+                }
+                Ended::PlanAgain { done } => {
+                    self.steps_done += done;
+                    again.insert(key);
+                }
+                Ended::Failed { failure, done, found, step: _ } => {
+                    self.steps_done += done;
+                    self.failed.insert(key, failure);
+                    now.extend(found);
+                }
+                Ended::Interrupted { done, found } => {
+                    self.steps_done += done;
+                    self.interrupted.insert(key);
+                    now.extend(found);
+                }
+            }
+        }
+        let home = reading.seen.home;
+        if let Some(Ok(inventory)) = reading.seen.inventories.get_mut(&home) {
+            reading::merge(inventory, now);
+        }
+        again
+    }
+}
+
+fn verdict(outcome: &Outcome, plan: &Plan, stop: &Stop) -> Verdict {
+    if let Some(signal) = stop.requested() {
+        return Verdict::Stopped(signal);
+    }
+    let blocked = plan.apps.values().any(crate::plan::AppPlan::is_blocked)
+        || plan
+            .tenants
+            .values()
+            .any(|tenant| tenant.diagnostics.iter().any(|d| d.severity == Severity::Error));
+    let may_not = !outcome.failed.is_empty()
+        && outcome.failed.values().all(|f| matches!(f.cause, Cause::Privilege | Cause::SignIn));
+    match (outcome.failed.is_empty() && !blocked, outcome.steps_done) {
+        (true, _) => Verdict::Done,
+        (false, 0) if may_not && !blocked => Verdict::MayNot,
+        (false, 0) => Verdict::Failed,
+        (false, _) => Verdict::PartlyApplied,
+    }
+}
+
+/// Whoever hears the events: JSON on stdout, or the bar.
+struct Listener {
+    task: Option<JoinHandle<()>>,
+}
+
+impl Listener {
+    fn start(context: &mut Context, bar: Bar) -> Self {
+        let (_, closed) = tokio::sync::mpsc::unbounded_channel();
+        let mut heard = std::mem::replace(&mut context.heard, closed);
+        let (json, progress): (bool, Progress) = (context.common.json, context.progress.clone());
+        let task = tokio::spawn(async move {
+            while let Some(stamped) = heard.recv().await {
+                let last = matches!(stamped.event, Event::Summary { .. });
+                if json {
+                    if let Ok(line) = serde_json::to_string(&stamped) {
+                        println!("{line}");
+                    }
+                } else {
+                    bar.hear(&stamped.event);
+                    if let Event::StepFailed { app, step, failure } = &stamped.event {
+                        progress.say(&words::failed_line(app, step, failure));
+                    }
+                }
+                if last {
+                    break;
+                }
+            }
+        });
+        Self { task: Some(task) }
+    }
+
+    /// Waits until everything said was heard; the summary is the last.
+    async fn finish(mut self) {
+        if let Some(task) = self.task.take() {
+            let _ = task.await;
+        }
+    }
+}

@@ -1,0 +1,431 @@
+//! What most verbs need: the manifest, the cloud, the way out, the operator, the vault.
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::IsTerminal,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use super::Common;
+use crate::{
+    cloud::{Cloud, CloudName},
+    entra::Operator,
+    event::{Event, Events, Stamped},
+    failure::Failure,
+    http::{Network, NetworkOptions, Notice, Trust},
+    manifest::{
+        self, DirectoryName, LoadError, Manifest, Source, VaultLocation, select::Selection,
+    },
+    plan::Scope,
+    report::{
+        error::Trouble,
+        file::{self, Kind},
+        paper::clean,
+        progress::Progress,
+    },
+    sandbox::{self, NewDirectory, Sandbox},
+    stop::Stop,
+    vault::{KeySource, Vault, VaultError},
+    verdict::Verdict,
+};
+
+/// The width of what is printed on stdout; 80 where it is no terminal, so that files and pipes are
+/// the same everywhere.
+pub(super) fn stdout_width() -> usize {
+    width(&console::Term::stdout())
+}
+
+/// The width of what is printed on stderr.
+pub(super) fn stderr_width() -> usize {
+    width(&console::Term::stderr())
+}
+
+fn width(terminal: &console::Term) -> usize {
+    terminal.size_checked().map_or(80, |(_, columns)| usize::from(columns))
+}
+
+/// The sources that `-f` names.
+pub(super) fn sources(common: &Common) -> Vec<Source> {
+    common.manifest.iter().cloned().map(Source::from).collect()
+}
+
+/// Why there is no manifest, as the user sees it.
+pub(super) fn no_manifest(common: &Common, error: &LoadError) -> Trouble {
+    match error {
+        LoadError::Unreadable { hint, .. } => {
+            let trouble = Trouble::new(Verdict::Failed, error.to_string());
+            match hint {
+                Some(hint) => trouble.next(hint),
+                None => trouble,
+            }
+        }
+        LoadError::Mistakes(mistakes) => {
+            if common.json {
+                println!("{:#}", mistakes.to_json());
+            }
+            anstream::eprint!("{}", mistakes.render(true, stderr_width()));
+            Trouble::silent(Verdict::InvalidManifest)
+        }
+    }
+}
+
+/// The part of the manifest that `--tenant` and `--label` choose.
+fn scope(common: &Common, manifest: &Manifest) -> Result<Scope, Trouble> {
+    let selection = Selection::new(&common.tenant, &common.label)
+        .map_err(|why| Trouble::new(Verdict::Usage, why))?;
+    if selection.is_everything() {
+        return Ok(Scope::all(manifest));
+    }
+    let unmatched = selection.unmatched(manifest);
+    if !unmatched.is_empty() {
+        return Err(Trouble::new(
+            Verdict::Usage,
+            format!("no tenant of the manifest answers to {}", unmatched.join(", ")),
+        )
+        .next("tenantry validate lists the tenants"));
+    }
+    let tenants = manifest
+        .tenants
+        .values()
+        .filter(|tenant| selection.matches(tenant))
+        .map(|tenant| tenant.key.clone())
+        .collect();
+    Ok(Scope::of(manifest, tenants))
+}
+
+/// What most verbs need.
+pub(super) struct Context {
+    pub(super) common: Common,
+    pub(super) manifest: Manifest,
+    pub(super) scope: Scope,
+    pub(super) cloud: Cloud,
+    pub(super) network: Network,
+    pub(super) progress: Progress,
+    pub(super) stop: Stop,
+    pub(super) events: Events,
+    pub(super) heard: tokio::sync::mpsc::UnboundedReceiver<Stamped>,
+    sandbox: Option<Boxed>,
+}
+
+/// The sandbox that a command runs in.
+struct Boxed {
+    server: Sandbox,
+    folder: PathBuf,
+    /// Two commands on one world would each undo what the other did.
+    _turn: File,
+}
+
+impl Context {
+    /// Reads the manifest, then makes ready whatever the command talks to. Nothing is contacted
+    /// while the manifest is wrong.
+    pub(super) async fn open(common: Common) -> Result<Self, Trouble> {
+        if let Some(report) = &common.report {
+            Kind::of(report).map_err(|why| Trouble::new(Verdict::Usage, why))?;
+        }
+        let manifest = manifest::load(&sources(&common)).map_err(|e| no_manifest(&common, &e))?;
+        let scope = scope(&common, &manifest)?;
+        let stop = Stop::listen().map_err(|error| {
+            Trouble::new(Verdict::Failed, format!("cannot listen to signals: {error}"))
+        })?;
+        let progress = Progress::new(!common.quiet && !common.json);
+        let boxed = if common.sandbox {
+            Some(Boxed::start(&common, &manifest, &progress).await?)
+        } else {
+            None
+        };
+        let cloud = match &boxed {
+            Some(boxed) => Cloud::from_file_text(&boxed.server.cloud_yaml()).map_err(|why| {
+                Trouble::new(Verdict::Failed, format!("the sandbox's endpoints: {why}"))
+            })?,
+            None => chosen_cloud(&common, &manifest)?,
+        };
+        let (events, heard) = Events::channel();
+        let network = network(&common, boxed.as_ref(), &progress, &events)
+            .map_err(|failure| Trouble::of("no secure connections can be made", &failure))?;
+        let context = Self {
+            common,
+            manifest,
+            scope,
+            cloud,
+            network,
+            progress,
+            stop,
+            events,
+            heard,
+            sandbox: boxed,
+        };
+        context.banner();
+        Ok(context)
+    }
+
+    /// Says that nothing here is real, where it is so.
+    fn banner(&self) {
+        let Some(boxed) = &self.sandbox else {
+            if self.cloud.sandbox && !self.common.quiet {
+                self.progress
+                    .say(&format!("sandbox: Microsoft in a box on {}\n", self.cloud.graph));
+            }
+            return;
+        };
+        if !self.common.quiet {
+            self.progress.say(&format!(
+                "sandbox: Microsoft in a box on {}, nothing leaves this machine\n\n",
+                boxed.server.base_url()
+            ));
+        }
+    }
+
+    /// Who acts.
+    pub(super) async fn operator(&self) -> Result<Operator, Trouble> {
+        let (network, cloud) = (&self.network, &self.cloud);
+        match &self.sandbox {
+            Some(boxed) => {
+                let operator = boxed.server.operator();
+                let client = operator.client_id.parse().map_err(|_| {
+                    Trouble::new(Verdict::Failed, "the sandbox's operator has no client id")
+                })?;
+                let secret = crate::secret::Secret::new(operator.client_secret);
+                Ok(Operator::sandbox(network, cloud, client, secret))
+            }
+            None => Operator::choose(network, cloud, self.common.auth)
+                .await
+                .map_err(|failure| Trouble::of("the operator cannot sign in", &failure)),
+        }
+    }
+
+    /// The fleet's vault; made on the way in the sandbox, whose vault is nobody's loss.
+    pub(super) async fn vault(&self) -> Result<Vault, Trouble> {
+        let (location, keys) = self.vault_place();
+        let fleet = &self.manifest.fleet;
+        let opened = match &self.sandbox {
+            Some(_) => Vault::open_or_init(&location, fleet, keys).await,
+            None => Vault::open(&location, fleet, keys).await,
+        };
+        let vault = opened.map_err(|error| vault_trouble("the vault cannot be opened", &error))?;
+        // A passphrase is asked for now, before anything else is on the screen. Without a key a run
+        // goes on: it can write, and says of what it cannot read that it is unknown.
+        let _ = vault.unlock().await;
+        Ok(vault)
+    }
+
+    pub(super) fn vault_place(&self) -> (VaultLocation, KeySource) {
+        match &self.sandbox {
+            Some(boxed) => (
+                // A vault is one fleet's, and several manifests may share this folder.
+                VaultLocation::Folder(
+                    boxed.folder.join("vault").join(self.manifest.fleet.as_str()),
+                ),
+                KeySource::folder(boxed.folder.join("key")),
+            ),
+            None => (self.manifest.vault.clone(), self.keys()),
+        }
+    }
+
+    /// The operator's key; a passphrase is asked for only where somebody can be asked.
+    fn keys(&self) -> KeySource {
+        KeySource::of_operator(self.may_ask().then_some(super::vault::ask_passphrase as _))
+    }
+
+    /// Whether anything here is the sandbox's.
+    pub(super) fn is_sandbox(&self) -> bool {
+        self.sandbox.is_some() || self.cloud.sandbox
+    }
+
+    /// Whether questions may be asked.
+    pub(super) fn may_ask(&self) -> bool {
+        !self.common.no_input && std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+    }
+
+    /// Writes the report that was asked for, if one was.
+    pub(super) fn report(&self, write: impl FnOnce(Kind) -> String) -> Result<(), Trouble> {
+        let Some(path) = &self.common.report else { return Ok(()) };
+        let kind = Kind::of(path).map_err(|why| Trouble::new(Verdict::Usage, why))?;
+        file::save(path, &write(kind)).map_err(|error| {
+            Trouble::new(Verdict::Failed, format!("the report {} was not written", path.display()))
+                .why(error.to_string())
+        })
+    }
+
+    /// Stops the sandbox in an orderly way, where there is one.
+    pub(super) async fn close(self) {
+        if let Some(boxed) = self.sandbox {
+            boxed.server.stop().await;
+        }
+    }
+}
+
+/// A vault's error as the user meets it.
+pub(super) fn vault_trouble(doing: &str, error: &VaultError) -> Trouble {
+    let verdict = match error.severity() {
+        crate::vault::Severity::Guard => Verdict::Guarded,
+        crate::vault::Severity::Failed => Verdict::Failed,
+        crate::vault::Severity::Usage => Verdict::Usage,
+    };
+    let trouble = Trouble::new(verdict, doing).why(error.to_string());
+    match error.hint() {
+        Some(hint) => trouble.next(hint),
+        None => trouble,
+    }
+}
+
+fn chosen_cloud(common: &Common, manifest: &Manifest) -> Result<Cloud, Trouble> {
+    let Some(wanted) = &common.cloud else { return Ok(Cloud::built_in(manifest.home.cloud)) };
+    if let Ok(name) = wanted.parse::<CloudName>() {
+        if name == manifest.home.cloud {
+            return Ok(Cloud::built_in(name));
+        }
+        return Err(Trouble::new(
+            Verdict::Usage,
+            format!("--cloud {name}, but the manifest says {}", manifest.home.cloud),
+        )
+        .next("one of them is wrong: an app of one cloud means nothing in another"));
+    }
+    let wrong = |why: String| {
+        Trouble::new(Verdict::Usage, format!("--cloud {wanted}: {why}")).next(format!(
+            "give a cloud's name ({}), or a file with login, graph, defender, portal, vault",
+            CloudName::ALL.map(CloudName::as_str).join(", ")
+        ))
+    };
+    let text = std::fs::read_to_string(wanted).map_err(|error| wrong(error.to_string()))?;
+    Cloud::from_file_text(&text).map_err(wrong)
+}
+
+fn network(
+    common: &Common,
+    boxed: Option<&Boxed>,
+    progress: &Progress,
+    events: &Events,
+) -> Result<Network, Failure> {
+    let trust = match boxed {
+        Some(boxed) => Trust::Sandbox { ca_pem: boxed.server.ca_pem().to_owned() },
+        None => Trust::System,
+    };
+    let (progress, events, verbose) = (progress.clone(), events.clone(), common.verbose);
+    Network::new(NetworkOptions {
+        trust,
+        call_limit: common.timeout,
+        verbosity: verbose,
+        notices: Arc::new(move |notice| match notice {
+            Notice::Throttled { directory, wait, service: _ } => {
+                events.say(Event::Throttled { directory, seconds: wait.as_secs().max(1) });
+            }
+            Notice::Retrying { service, method, path, why, attempt, wait, directory: _ } => {
+                if verbose > 1 {
+                    progress.say(&clean_line(&format!(
+                        "again   {method} {path} ({service}), try {attempt} in {:.1} s: {why}",
+                        wait.as_secs_f32()
+                    )));
+                }
+            }
+            Notice::Traffic { service: _, method, host, path, status, request_id, took } => {
+                let status = status.map_or_else(|| "no answer".to_owned(), |s| s.to_string());
+                let request = request_id.map_or_else(String::new, |id| format!(" request {id}"));
+                progress.say(&clean_line(&format!(
+                    "{status} {method} {host}{path} {} ms{request}",
+                    took.as_millis()
+                )));
+            }
+        }),
+    })
+}
+
+fn clean_line(text: &str) -> String {
+    format!("{}\n", clean(text))
+}
+
+impl Boxed {
+    async fn start(
+        common: &Common,
+        manifest: &Manifest,
+        progress: &Progress,
+    ) -> Result<Self, Trouble> {
+        let folder = kept_in(&manifest.folder);
+        let trouble = |error: String| {
+            Trouble::new(Verdict::Failed, "the sandbox did not start")
+                .why(error)
+                .next("tenantry sandbox reset starts afresh")
+        };
+        std::fs::create_dir_all(&folder).map_err(|error| trouble(error.to_string()))?;
+        let turn =
+            turn(&folder.join("lock"), progress).await.map_err(|e| trouble(e.to_string()))?;
+        let world = match &common.world {
+            Some(path) => Some(read_world(path).map_err(trouble)?),
+            None => None,
+        };
+        let options = sandbox::Options {
+            dir: Some(folder.join("world")),
+            world,
+            ..sandbox::Options::default()
+        };
+        let server = Sandbox::start(options).await.map_err(|error| trouble(error.to_string()))?;
+        server
+            .ensure_directories(&directories(manifest))
+            .map_err(|error| trouble(error.to_string()))?;
+        Ok(Self { server, folder, _turn: turn })
+    }
+}
+
+/// Where `--sandbox` keeps everything, beside a manifest.
+fn kept_in(manifest_folder: &Path) -> PathBuf {
+    manifest_folder.join(".tenantry").join("sandbox")
+}
+
+/// The same, told from the command line alone: a manifest that is wrong does not hinder a reset.
+pub(super) fn sandbox_folder(common: &Common) -> PathBuf {
+    let named = common.manifest.first().map_or(Path::new("."), PathBuf::as_path);
+    let folder = if named.is_dir() { named } else { named.parent().unwrap_or(named) };
+    kept_in(folder)
+}
+
+/// A world from a file that the user names.
+pub(super) fn read_world(path: &Path) -> Result<serde_json::Value, String> {
+    let text = std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
+    serde_json::from_str(&text).map_err(|e| format!("{}: {e}", path.display()))
+}
+
+/// Waits until no other command plays in the same box.
+async fn turn(path: &Path, progress: &Progress) -> std::io::Result<File> {
+    let file = File::create(path)?;
+    let mut told = false;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(std::fs::TryLockError::WouldBlock) => {}
+            Err(std::fs::TryLockError::Error(error)) => return Err(error),
+        }
+        if !told {
+            progress.say("waiting: another command uses this sandbox\n");
+            told = true;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+}
+
+/// The manifest's directories, for a world that may lack them.
+fn directories(manifest: &Manifest) -> Vec<NewDirectory> {
+    let mut analysts: BTreeMap<String, ()> = BTreeMap::new();
+    for tenant in manifest.tenants.values() {
+        analysts.extend(tenant.sign_in_as.clone().map(|analyst| (analyst, ())));
+    }
+    let (id, domain) = match &manifest.home.tenant {
+        DirectoryName::Id(id) => (Some(id.to_string()), None),
+        DirectoryName::Domain(domain) => (None, Some(domain.clone())),
+    };
+    let home = NewDirectory {
+        id,
+        domain,
+        name: manifest.fleet.to_string(),
+        home: true,
+        users: analysts.into_keys().collect(),
+    };
+    let customers = manifest.tenants.values().map(|tenant| NewDirectory {
+        id: tenant.id.map(|id| id.to_string()),
+        domain: tenant.domain.clone(),
+        name: tenant.name.clone(),
+        home: false,
+        users: Vec::new(),
+    });
+    std::iter::once(home).chain(customers).collect()
+}

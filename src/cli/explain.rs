@@ -1,0 +1,47 @@
+//! `tenantry explain`
+
+use clap::Args;
+
+use super::{
+    Common,
+    context::{Context, stdout_width},
+    plan::unreadable,
+    proving, reading,
+};
+use crate::{
+    ids::TenantKey,
+    report::{error::Trouble, json, paper::Paper, status as words},
+    verdict::Verdict,
+};
+
+/// Explain one tenant: how it is, why, whose turn it is, what to do, which command to run
+#[derive(Debug, Args)]
+pub(super) struct ExplainArgs {
+    /// The tenant's key in the manifest
+    #[arg(value_name = "KEY")]
+    key: String,
+}
+
+pub(super) async fn run(args: ExplainArgs, mut common: Common) -> Result<Verdict, Trouble> {
+    let key: TenantKey =
+        args.key.parse().map_err(|error| Trouble::new(Verdict::Usage, format!("KEY: {error}")))?;
+    common.tenant = vec![key.to_string()];
+    common.label.clear();
+    let context = Context::open(common).await?;
+    let vault = context.vault().await?;
+    let reading = reading::read(&context, &vault, false).await?;
+    let proved = proving::prove(&context, &vault, &reading, None).await;
+    if context.common.json {
+        println!("{:#}", json::status(&proved.status, context.is_sandbox()));
+    } else if let Some(tenant) = proved.status.tenants.first() {
+        let mut paper = Paper::new(stdout_width());
+        words::explain(&mut paper, &proved.status, tenant);
+        anstream::print!("{}", paper.into_text());
+    }
+    super::status::save(&context, &proved.status)?;
+    if let Some(failure) = reading.unreadable() {
+        return Err(unreadable(&context, failure));
+    }
+    context.close().await;
+    Ok(Verdict::Done)
+}

@@ -1,0 +1,254 @@
+//! Reading all that a plan is made from, with as few requests as it takes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::{StreamExt, stream};
+use jiff::Timestamp;
+
+use super::context::{Context, vault_trouble};
+use crate::{
+    cloud::CloudName,
+    entra::{self, Operator},
+    failure::{Cause, Failure},
+    graph::{Ask, Breadth, Known, Missing, Reader, Want, read_directory},
+    ids::{AppKey, ResourceId, TenantId, TenantKey},
+    inventory::{FoundApp, Inventory, Sight},
+    manifest::{DirectoryName, Tenant},
+    plan::{self, Needs, Plan, Resolved, Seen},
+    report::error::Trouble,
+    vault::{Records, Vault},
+};
+
+/// What was read, and the plan that follows from it.
+pub(super) struct Reading {
+    pub(super) operator: Operator,
+    pub(super) seen: Seen,
+    pub(super) plan: Plan,
+    /// The server's clock, or ours where the server was not reached.
+    pub(super) now: Timestamp,
+    /// Graph requests that it took.
+    pub(super) requests: u32,
+}
+
+impl Reading {
+    /// Why the provider's directory could not be read, where it could not.
+    pub(super) fn unreadable(&self) -> Option<&Failure> {
+        self.seen.inventories.get(&self.seen.home)?.as_ref().err()
+    }
+
+    /// Plans again from what is known now.
+    pub(super) fn plan_again(&mut self, context: &Context) {
+        let Context { manifest, scope, cloud, .. } = context;
+        self.plan = plan::plan(manifest, scope, cloud, &self.seen, self.now);
+    }
+}
+
+/// Reads the vault's records, the tenants' directories and the provider's directory, and plans.
+pub(super) async fn read(
+    context: &Context,
+    vault: &Vault,
+    reissue: bool,
+) -> Result<Reading, Trouble> {
+    let Context { manifest, scope, cloud, network, .. } = context;
+    let operator = context.operator().await?;
+    let records = vault
+        .records()
+        .await
+        .map_err(|error| vault_trouble("the vault's records cannot be read", &error))?;
+    let home = match &manifest.home.tenant {
+        DirectoryName::Id(id) => *id,
+        DirectoryName::Domain(domain) => {
+            entra::discover(network, cloud, domain)
+                .await
+                .map_err(|failure| {
+                    Trouble::of(
+                        format!("the provider's directory {domain} was not found"),
+                        &failure,
+                    )
+                })?
+                .tenant
+        }
+    };
+    let directories = directories(context, &records).await;
+    let mut seen = Seen {
+        home,
+        directories,
+        inventories: BTreeMap::new(),
+        records,
+        vault: vault.id(),
+        reissue,
+    };
+    let inventory = inventory(context, &operator, &seen).await;
+    seen.inventories.insert(home, inventory);
+    let now = seen.now(Timestamp::now());
+    let requests = match &seen.inventories[&home] {
+        Ok(inventory) => inventory.requests,
+        Err(_) => 0,
+    };
+    let plan = plan::plan(manifest, scope, cloud, &seen, now);
+    Ok(Reading { operator, seen, plan, now, requests })
+}
+
+/// Each tenant's directory: as the manifest names it, or as its domain resolves now; where asking
+/// fails, the pinned one.
+async fn directories(
+    context: &Context,
+    records: &Records,
+) -> BTreeMap<TenantKey, Result<Resolved, Failure>> {
+    let chosen = context.scope.tenants.iter().filter_map(|key| context.manifest.tenants.get(key));
+    stream::iter(chosen)
+        .map(
+            |tenant| async move { (tenant.key.clone(), directory(context, tenant, records).await) },
+        )
+        .buffer_unordered(usize::from(context.common.parallelism))
+        .collect()
+        .await
+}
+
+async fn directory(
+    context: &Context,
+    tenant: &Tenant,
+    records: &Records,
+) -> Result<Resolved, Failure> {
+    if let Some(id) = tenant.id {
+        return Ok(Resolved { id, stale: None });
+    }
+    let domain = tenant
+        .domain
+        .as_deref()
+        .ok_or_else(|| Failure::new(Cause::Guard, "it has neither an id nor a domain"))?;
+    match entra::discover(&context.network, &context.cloud, domain).await {
+        Ok(found) => {
+            let theirs = found.cloud();
+            let ours = context.cloud.name;
+            match theirs.zip(ours).filter(|(theirs, ours)| !same_cloud(*theirs, *ours)) {
+                Some((theirs, ours)) => Err(Failure::new(
+                    Cause::Refused,
+                    format!("{domain} belongs to the cloud {theirs}, the manifest says {ours}"),
+                )
+                .hint("a fleet lives in one cloud: put this customer into a manifest of its own")),
+                None => Ok(Resolved { id: found.tenant, stale: None }),
+            }
+        }
+        Err(failure) => {
+            let pinned = records
+                .get(&tenant.app)
+                .and_then(|record| record.tenants.get(&tenant.key))
+                .map(|record| record.id);
+            // Only silence lets the pinned one stand; "no such directory" is an answer.
+            let silent = matches!(
+                failure.cause,
+                Cause::Unreachable | Cause::NoAnswer | Cause::Service | Cause::Throttled
+            );
+            match pinned.filter(|_| silent) {
+                Some(id) => Ok(Resolved { id, stale: Some(failure) }),
+                None => Err(failure),
+            }
+        }
+    }
+}
+
+/// GCC signs in at the global login, so a tenant of either may be read from the other.
+fn same_cloud(theirs: CloudName, ours: CloudName) -> bool {
+    let login = |name| match name {
+        CloudName::Global | CloudName::Gcc => 0,
+        CloudName::GccHigh | CloudName::Dod => 1,
+        CloudName::China => 2,
+    };
+    login(theirs) == login(ours)
+}
+
+/// Reads the provider's directory: the fleet's listing, and beyond it only what the plan that
+/// follows from that listing would need.
+async fn inventory(
+    context: &Context,
+    operator: &Operator,
+    seen: &Seen,
+) -> Result<Inventory, Failure> {
+    let Context { manifest, scope, cloud, network, .. } = context;
+    let reader = Reader::new(network, cloud, seen.home, operator)?;
+    let known: Vec<Known> = seen
+        .records
+        .iter()
+        .filter(|(key, _)| scope.apps.contains(*key))
+        .filter_map(|(_, record)| {
+            Some(Known { client_id: record.client_id?, object_id: record.object_id })
+        })
+        .collect();
+    let resources: BTreeSet<ResourceId> = scope
+        .apps
+        .iter()
+        .filter_map(|key| manifest.apps.get(key))
+        .flat_map(|app| app.permissions.iter().map(|permission| permission.resource))
+        .collect();
+    let needs = |apps: &[FoundApp], now: Timestamp| -> Needs {
+        let first = Inventory {
+            directory: seen.home,
+            read_at: now,
+            apps: apps.to_vec(),
+            others: Sight::NotLooked,
+            bin: Sight::NotLooked,
+            policies: Sight::NotLooked,
+            catalogues: BTreeMap::new(),
+            requests: 0,
+        };
+        let mut first_seen = seen.clone();
+        first_seen.inventories.insert(seen.home, Ok(first));
+        plan::plan(manifest, scope, cloud, &first_seen, now).needs(manifest)
+    };
+    let policies = |apps: &[FoundApp], now: Timestamp, _: Missing| needs(apps, now).policies;
+    let catalogues =
+        |apps: &[FoundApp], now: Timestamp, _: Missing| !needs(apps, now).resources.is_empty();
+    read_directory(
+        &reader,
+        &Ask {
+            fleet: &manifest.fleet,
+            expected: &scope.apps,
+            known: &known,
+            breadth: Breadth::AsNeeded,
+            policies: Want::If(&policies),
+            catalogues: (&resources, Want::If(&catalogues)),
+        },
+    )
+    .await
+}
+
+/// Reads apps that were not what the plan took them for, and the policies that they may meet.
+pub(super) async fn read_existing(
+    context: &Context,
+    reading: &mut Reading,
+    apps: &BTreeSet<AppKey>,
+) -> Result<(), Failure> {
+    let home: TenantId = reading.seen.home;
+    let reader = Reader::new(&context.network, &context.cloud, home, &reading.operator)?;
+    let mut found = Vec::new();
+    for key in apps {
+        let name = crate::ids::UniqueName::of(&context.manifest.fleet, key);
+        found.extend(reader.app_by_unique_name(&name).await?);
+    }
+    let policies = match reader.policies().await {
+        Ok(policies) => Sight::Seen(policies),
+        Err(failure) => Sight::Hidden(failure),
+    };
+    if let Some(Ok(inventory)) = reading.seen.inventories.get_mut(&home) {
+        merge(inventory, found);
+        inventory.policies = policies;
+    }
+    reading.plan_again(context);
+    Ok(())
+}
+
+/// Puts apps as they are now in the place of what the inventory held of them.
+pub(super) fn merge(inventory: &mut Inventory, apps: impl IntoIterator<Item = FoundApp>) {
+    let mut now: BTreeMap<_, _> = apps.into_iter().map(|app| (app.object_id, app)).collect();
+    for held in &mut inventory.apps {
+        if let Some(app) = now.remove(&held.object_id) {
+            *held = app;
+        }
+    }
+    let restored: BTreeSet<_> = now.keys().copied().collect();
+    if let Sight::Seen(bin) = &mut inventory.bin {
+        bin.retain(|binned| !restored.contains(&binned.app.object_id));
+    }
+    inventory.apps.extend(now.into_values());
+}

@@ -1,0 +1,146 @@
+//! `tenantry status`
+
+use clap::{Args, ValueEnum};
+use jiff::Timestamp;
+
+use super::{
+    Common,
+    context::{Context, stdout_width},
+    plan::unreadable,
+    proving, reading,
+};
+use crate::{
+    report::{
+        apply::exit_line,
+        error::Trouble,
+        file::{self, Kind},
+        json,
+        paper::Paper,
+        status as words,
+    },
+    status::Status,
+    verdict::Verdict,
+};
+
+/// Show how every tenant is, worst first, and whose turn it is; change nothing
+///
+/// Proves what can be proved by calling it: a token in each customer's directory, then one call for
+/// incidents. It cannot write to Graph. What no call can prove is shown as said or unknown, never as
+/// good.
+#[derive(Debug, Args)]
+pub(super) struct StatusArgs {
+    /// Only the tenants that this is left for, with all there is to paste
+    #[arg(long, value_name = "WHAT")]
+    pending: Option<Pending>,
+    /// Judge ends and windows as of this day
+    #[arg(long, value_name = "DATE", value_parser = as_of)]
+    as_of: Option<Timestamp>,
+    /// Fail where this is left: pending, expiring, not-reading; may be repeated
+    #[arg(long, value_name = "WHAT", value_delimiter = ',')]
+    fail_on: Vec<FailOn>,
+}
+
+/// What is left for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Pending {
+    /// Portal authorization
+    Portal,
+    /// Admin consent
+    Consent,
+    /// The analyst's sign-in
+    SignIn,
+}
+
+/// What shall not be left when a command ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum FailOn {
+    /// A person must act: exit 3
+    Pending,
+    /// Something expires soon: exit 8
+    Expiring,
+    /// A tenant is not reading, or nobody can tell: exit 1
+    NotReading,
+}
+
+impl FailOn {
+    /// The graver of how the command went and of what was left.
+    pub(super) fn verdict(asked: &[Self], status: &Status, so_far: Verdict) -> Verdict {
+        asked.iter().fold(so_far, |verdict, asked| {
+            verdict.and(match asked {
+                Self::Pending if status.is_pending() => Verdict::Pending,
+                Self::Expiring if status.is_expiring() => Verdict::Expiring,
+                Self::NotReading if status.is_not_reading() => Verdict::Failed,
+                Self::Pending | Self::Expiring | Self::NotReading => Verdict::Done,
+            })
+        })
+    }
+}
+
+/// A day, or a moment.
+fn as_of(text: &str) -> Result<Timestamp, String> {
+    if let Ok(moment) = text.parse::<Timestamp>() {
+        return Ok(moment);
+    }
+    format!("{text}T00:00:00Z").parse().map_err(|_| "write it like 2027-03-31".to_owned())
+}
+
+pub(super) async fn run(args: StatusArgs, common: Common) -> Result<Verdict, Trouble> {
+    let context = Context::open(common).await?;
+    let vault = context.vault().await?;
+    let reading = reading::read(&context, &vault, false).await?;
+    let proved = proving::prove(&context, &vault, &reading, args.as_of).await;
+    // Whoever changes the vault meanwhile knows better than this reading.
+    if args.as_of.is_none()
+        && let Ok(Some(writer)) = vault.try_lock("status").await
+        && let Err(error) = proving::remember(&writer, &reading, &proved).await
+    {
+        context.progress.say(&format!("warning: the vault could not remember this run: {error}\n"));
+    }
+    let status = match args.pending {
+        Some(pending) => only(proved.status, pending),
+        None => proved.status,
+    };
+    let verdict = FailOn::verdict(&args.fail_on, &status, Verdict::Done);
+    if context.common.json {
+        println!("{:#}", json::status(&status, context.is_sandbox()));
+    } else {
+        let mut paper = Paper::new(stdout_width());
+        match args.pending {
+            Some(Pending::Portal) => {
+                words::portal(&mut paper, &status);
+                words::last_line(&mut paper, &status);
+            }
+            Some(Pending::Consent | Pending::SignIn) | None => words::write(&mut paper, &status),
+        }
+        exit_line(&mut paper, &status, verdict);
+        anstream::print!("{}", paper.into_text());
+    }
+    save(&context, &status)?;
+    if let Some(failure) = reading.unreadable() {
+        return Err(unreadable(&context, failure));
+    }
+    let stopped = context.stop.requested();
+    context.close().await;
+    Ok(stopped.map_or(verdict, Verdict::Stopped))
+}
+
+fn only(mut status: Status, pending: Pending) -> Status {
+    let summary = status.summary();
+    let keys = match pending {
+        Pending::Portal => summary.need_portal_authorization,
+        Pending::Consent => summary.need_admin_consent,
+        Pending::SignIn => summary.need_sign_in,
+    };
+    status.tenants.retain(|tenant| keys.contains(&tenant.key));
+    status
+}
+
+/// Writes the report that was asked for.
+pub(super) fn save(context: &Context, status: &Status) -> Result<(), Trouble> {
+    let sandbox = context.is_sandbox();
+    context.report(|kind| match kind {
+        Kind::Json => file::json_text(&json::status(status, sandbox)),
+        Kind::Markdown => file::status_markdown(status, sandbox),
+        Kind::Csv => file::status_csv(status, sandbox),
+    })
+}

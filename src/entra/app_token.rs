@@ -1,0 +1,103 @@
+//! A token as a customer's app gets it: the proof that a secret is taken and consent was given.
+
+use std::collections::BTreeSet;
+
+use azure_core::{
+    credentials::{Secret as AzureSecret, TokenCredential, TokenRequestOptions},
+    http::{ClientMethodOptions, Context},
+};
+use azure_identity::{ClientSecretCredential, ClientSecretCredentialOptions};
+use jiff::Timestamp;
+
+use super::claims::Claims;
+use crate::{
+    cloud::Cloud,
+    failure::{Cause, Failure},
+    http::{Lag, Network, Service, failure_of},
+    ids::{ClientId, TenantId},
+    secret::Secret,
+};
+
+/// A token of an app in one directory, and what it carries.
+#[derive(Debug, Clone)]
+pub struct AppToken {
+    /// The directory it is for; checked against the one that was asked for.
+    pub directory: TenantId,
+    /// App roles (`roles`). A token without any proves no consent: one is issued as soon as the
+    /// app has a service principal
+    /// (<https://learn.microsoft.com/en-us/entra/identity-platform/access-token-claims-reference>).
+    pub roles: BTreeSet<String>,
+    /// Delegated scopes (`scp`).
+    pub scopes: BTreeSet<String>,
+    /// When it ends.
+    pub expires: Timestamp,
+    /// The token itself.
+    pub bearer: Secret<String>,
+}
+
+/// How old a client secret is; Entra ID takes up to a minute to know a new one everywhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SecretAge {
+    /// Made by this run: AADSTS7000215 is waited out, for at most a minute.
+    Fresh,
+    /// Made earlier: AADSTS7000215 means that it is wrong.
+    Settled,
+}
+
+/// Asks for a token as the app, by client credentials.
+///
+/// # Errors
+/// Entra ID's refusal with its AADSTS code ([`Cause::Refused`]: the app's secret or consent, not
+/// the operator's sign-in), a token of another directory ([`Cause::Garbled`]), or the network's.
+pub async fn app_token(
+    network: &Network,
+    cloud: &Cloud,
+    directory: TenantId,
+    client: ClientId,
+    secret: &Secret<String>,
+    scope: &str,
+    age: SecretAge,
+) -> Result<AppToken, Failure> {
+    let credential = ClientSecretCredential::new(
+        &directory.to_string(),
+        client.to_string(),
+        AzureSecret::new(secret.expose().clone()),
+        Some(ClientSecretCredentialOptions {
+            client_options: network.client_options(Service::Token, Some(directory), &cloud.login),
+        }),
+    )
+    .map_err(|e| not_the_operators(failure_of(&e)))?;
+    let context = match age {
+        SecretAge::Fresh => Context::new().with_value(Lag::NewSecret),
+        SecretAge::Settled => Context::new(),
+    };
+    let options = TokenRequestOptions { method_options: ClientMethodOptions { context } };
+    let token = credential
+        .get_token(&[scope], Some(options))
+        .await
+        .map_err(|e| not_the_operators(failure_of(&e)))?;
+    let bearer = Secret::new(token.token.secret().to_owned());
+    let claims = Claims::read(bearer.expose());
+    if let Some(found) = claims.tid.map(TenantId::from_uuid).filter(|tid| *tid != directory) {
+        return Err(Failure::new(
+            Cause::Garbled,
+            format!("a token for directory {directory} was asked for, one for {found} came back"),
+        ));
+    }
+    Ok(AppToken {
+        directory,
+        scopes: claims.scopes(),
+        roles: claims.roles,
+        expires: Timestamp::from_second(token.expires_on.unix_timestamp())
+            .unwrap_or(Timestamp::MAX),
+        bearer,
+    })
+}
+
+/// It is the app that was refused, not the operator.
+fn not_the_operators(mut failure: Failure) -> Failure {
+    if failure.cause == Cause::SignIn {
+        failure.cause = Cause::Refused;
+    }
+    failure
+}

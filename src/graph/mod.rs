@@ -1,0 +1,20 @@
+//! The only room that speaks Microsoft Graph.
+//!
+//! `graph-rs-sdk` spells the requests; our pipeline sends them; [`wire`] reads the answers. A
+//! [`Reader`] has no method that writes and a pipeline that could not; a [`Writer`] cannot be made
+//! without the [`crate::plan::Permit`] of an approved plan.
+
+mod policies;
+mod read;
+mod reader;
+mod request;
+#[cfg(test)]
+mod tests;
+mod wire;
+mod writer;
+
+pub use self::{
+    read::{Ask, Breadth, Known, Missing, Want, read_directory},
+    reader::{Organization, Page, Reader},
+    writer::{IssuedSecret, ObjectAge, Patch, Removed, Upserted, Writer},
+};

@@ -1,0 +1,283 @@
+//! What can be changed in a directory, one call at a time.
+
+use std::collections::BTreeSet;
+
+use azure_core::http::Context;
+use graph_rs_sdk::header::{HeaderName, HeaderValue};
+use jiff::Timestamp;
+
+use super::{
+    request::{Graph, at, keyed, read},
+    wire::{APP, AddPassword, App, AppBody, Password, PasswordBody, RemovePassword, required},
+};
+use crate::{
+    cloud::Cloud,
+    entra::Operator,
+    failure::{Cause, Failure},
+    http::{Access, Lag, Network, Tries},
+    ids::{Application, CredentialName, KeyId, ObjectId, TenantId, UniqueName},
+    inventory::FoundApp,
+    plan::Permit,
+    registration::{Audience, Links, Permission, RedirectUri, Registration},
+    secret::Secret,
+};
+use graph_rs_sdk::ODataQuery;
+
+/// How an upsert ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Upserted {
+    /// The app is new, as the directory now holds it.
+    Created(Box<FoundApp>),
+    /// There was one already, and it now has the properties that were sent: read it and plan
+    /// again, never take it as created.
+    Existed,
+    /// As [`Upserted::Existed`], but the request was sent more than once, because an answer got
+    /// lost on the way: the one that was there may be our own, made by an earlier try.
+    ExistedAfterRepeat,
+}
+
+/// A client secret at the one moment at which its value can be seen.
+#[derive(Debug, Clone)]
+pub struct IssuedSecret {
+    /// `keyId`
+    pub key_id: KeyId,
+    /// `startDateTime`
+    pub start: Option<Timestamp>,
+    /// `endDateTime`
+    pub end: Timestamp,
+    /// `secretText`
+    pub value: Secret<String>,
+}
+
+/// How the removal of a credential ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Removed {
+    /// It was there and is gone.
+    Now,
+    /// The directory did not know it, also when asked again for some seconds.
+    WasGone,
+}
+
+/// Whether this run made the object itself: then "does not exist" is waited out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ObjectAge {
+    /// Created or restored by this run.
+    JustMade,
+    /// Found by reading.
+    Settled,
+}
+
+impl ObjectAge {
+    fn context(self) -> Context<'static> {
+        match self {
+            Self::JustMade => Context::new().with_value(Lag::NewObject),
+            Self::Settled => Context::new(),
+        }
+    }
+}
+
+/// Properties to change; absent ones are left as they are. Collections are replaced whole, so
+/// what others added must be in them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Patch {
+    /// `displayName`
+    pub display_name: Option<String>,
+    /// `signInAudience`
+    pub audience: Option<Audience>,
+    /// `web.redirectUris`
+    pub redirect_uris: Option<BTreeSet<RedirectUri>>,
+    /// `requiredResourceAccess`
+    pub permissions: Option<BTreeSet<Permission>>,
+    /// `info`
+    pub links: Option<Links>,
+    /// `tags`
+    pub tags: Option<BTreeSet<String>>,
+}
+
+impl From<&Patch> for AppBody {
+    fn from(patch: &Patch) -> Self {
+        let Patch { display_name, audience, redirect_uris, permissions, links, tags } = patch;
+        Self {
+            display_name: display_name.clone(),
+            sign_in_audience: *audience,
+            web: redirect_uris.as_ref().map(Into::into),
+            required_resource_access: permissions.as_ref().map(required),
+            info: links.as_ref().map(Into::into),
+            tags: tags.clone(),
+        }
+    }
+}
+
+/// Changes one directory, as an approved plan says.
+#[derive(Debug)]
+pub struct Writer {
+    graph: Graph,
+    directory: TenantId,
+    _permit: Permit,
+}
+
+impl Writer {
+    /// A writer for one directory; nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`Cause::SignIn`] where the operator's credential cannot be made.
+    pub fn new(
+        network: &Network,
+        cloud: &Cloud,
+        directory: TenantId,
+        operator: &Operator,
+        permit: Permit,
+    ) -> Result<Self, Failure> {
+        let graph = Graph::new(network, cloud, directory, operator, Access::ReadWrite)?;
+        Ok(Self { graph, directory, _permit: permit })
+    }
+
+    /// Which directory it changes.
+    pub fn directory(&self) -> TenantId {
+        self.directory
+    }
+
+    /// The server's clock, to about a second; nothing before its first answer to any reader or
+    /// writer of this directory. Ends of credentials are counted from it.
+    pub fn server_time(&self) -> Option<Timestamp> {
+        self.graph.server_time()
+    }
+
+    /// Creates an app under its unique name, or overwrites the one that has it
+    /// (<https://learn.microsoft.com/en-us/graph/api/application-upsert>). Safe to repeat, and
+    /// repeated where an answer is lost.
+    ///
+    /// # Errors
+    /// As every call; with advice where a deleted app holds the name.
+    pub async fn upsert(
+        &self,
+        name: &UniqueName,
+        wanted: &Registration,
+    ) -> Result<Upserted, Failure> {
+        let path = keyed("applications", "uniqueName", name.as_str());
+        let patch = self.graph.spell().application("x").update_application(&AppBody::from(wanted));
+        let patch = at(patch, &path).header(
+            HeaderName::from_static("prefer"),
+            HeaderValue::from_static("create-if-missing"),
+        );
+        let tries = Tries::default();
+        let context = Context::new().with_value(tries.clone());
+        let answer = self.graph.send(patch.build(), &context).await.map_err(name_is_taken)?;
+        match u16::from(answer.status()) {
+            201 => Ok(Upserted::Created(Box::new(read::<App>(&answer)?.found()))),
+            _ if tries.count() > 1 => Ok(Upserted::ExistedAfterRepeat),
+            _ => Ok(Upserted::Existed),
+        }
+    }
+
+    /// Changes properties of an app
+    /// (<https://learn.microsoft.com/en-us/graph/api/application-update>). Safe to repeat.
+    ///
+    /// # Errors
+    /// As every call.
+    pub async fn patch(
+        &self,
+        id: ObjectId<Application>,
+        patch: &Patch,
+        age: ObjectAge,
+    ) -> Result<(), Failure> {
+        let body = AppBody::from(patch);
+        let patch = self.graph.spell().application(id.to_string()).update_application(&body);
+        self.graph.send(patch.build(), &age.context()).await.map(drop)
+    }
+
+    /// Takes a deleted app out of the bin, with its ids and its secrets, and reads it
+    /// (<https://learn.microsoft.com/en-us/graph/api/directory-deleteditems-restore>).
+    ///
+    /// # Errors
+    /// As every call.
+    pub async fn restore(&self, id: ObjectId<Application>) -> Result<FoundApp, Failure> {
+        let restore = self.graph.spell().directory().deleted_item(id.to_string()).restore();
+        self.graph.send(restore.build(), &Context::new()).await?;
+        // The answer holds little more than the id.
+        self.app(id, ObjectAge::JustMade).await
+    }
+
+    /// Reads an app that this run created, restored or changed.
+    ///
+    /// # Errors
+    /// As every call.
+    pub async fn app(
+        &self,
+        id: ObjectId<Application>,
+        age: ObjectAge,
+    ) -> Result<FoundApp, Failure> {
+        let get = self.graph.spell().application(id.to_string()).get_application().select(&APP);
+        self.graph.one::<App>(get.build(), &age.context()).await.map(App::found)
+    }
+
+    /// Makes a client secret that ends at `end`
+    /// (<https://learn.microsoft.com/en-us/graph/api/application-addpassword>). Not safe to
+    /// repeat: where no answer came, there may be a secret whose value nobody knows.
+    ///
+    /// # Errors
+    /// As every call; a policy's refusal is [`Cause::Refused`] with its code.
+    pub async fn add_secret(
+        &self,
+        id: ObjectId<Application>,
+        name: &CredentialName,
+        end: Timestamp,
+        age: ObjectAge,
+    ) -> Result<IssuedSecret, Failure> {
+        let whole_seconds = Timestamp::from_second(end.as_second()).unwrap_or(end);
+        let body = AddPassword {
+            password_credential: PasswordBody {
+                display_name: name.to_string(),
+                end_date_time: whole_seconds.to_string(),
+            },
+        };
+        let post = self.graph.spell().application(id.to_string()).add_password(&body);
+        let issued: Password = self.graph.one(post.build(), &age.context()).await?;
+        let Password { key_id, start_date_time, end_date_time, secret_text, .. } = issued;
+        let (Some(key_id), Some(value)) = (key_id, secret_text.filter(|v| !v.expose().is_empty()))
+        else {
+            return Err(Failure::new(
+                Cause::Garbled,
+                "Graph made a client secret and did not say its value",
+            ));
+        };
+        Ok(IssuedSecret {
+            key_id: KeyId::from_uuid(key_id),
+            start: start_date_time,
+            end: end_date_time.unwrap_or(whole_seconds),
+            value,
+        })
+    }
+
+    /// Removes a client secret
+    /// (<https://learn.microsoft.com/en-us/graph/api/application-removepassword>). One that the
+    /// directory does not know is asked for again for some seconds, for it may be too young.
+    ///
+    /// # Errors
+    /// As every call, but for a secret that does not exist.
+    pub async fn remove_secret(
+        &self,
+        id: ObjectId<Application>,
+        key_id: KeyId,
+    ) -> Result<Removed, Failure> {
+        let body = RemovePassword { key_id };
+        let post = self.graph.spell().application(id.to_string()).remove_password(&body);
+        let context = Context::new().with_value(Lag::YoungCredential);
+        match self.graph.send(post.build(), &context).await {
+            Ok(_) => Ok(Removed::Now),
+            Err(failure) if Lag::YoungCredential.explains(&failure) => Ok(Removed::WasGone),
+            Err(failure) => Err(failure),
+        }
+    }
+}
+
+/// A unique name is reserved for 30 days by an app in the bin, which no listing shows.
+fn name_is_taken(failure: Failure) -> Failure {
+    if failure.message.contains("same value for property uniqueName") {
+        return failure.hint(
+            "A deleted app holds this name for 30 days. Run again as an operator with \
+             Application.Read.All, who sees the bin and restores it, or empty the bin.",
+        );
+    }
+    failure
+}

@@ -1,0 +1,563 @@
+//! What is planned for one app.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use super::{
+    AppPlan, Orphan, Seen, compare,
+    diagnostic::{Code, Diagnostic},
+    marks::{self, Marked},
+    secrets,
+    step::{Edit, Foreign, Step, Target},
+};
+use crate::{
+    connector::known_permission,
+    ids::{AppKey, TenantId, TenantKey, UniqueName},
+    inventory::{Binned, FoundApp, Inventory, RestrictionKind, Sight},
+    manifest::{App, Credential, Layout, Manifest},
+    registration::{Audience, Permission, Registration},
+};
+
+/// The apps of this fleet in the provider's directory, by what their marks say.
+pub(super) struct Index<'a> {
+    ours: BTreeMap<AppKey, Vec<(&'a FoundApp, BTreeSet<TenantId>, bool)>>,
+    conflicts: Vec<Diagnostic>,
+    conflicting: BTreeSet<AppKey>,
+}
+
+impl<'a> Index<'a> {
+    pub(super) fn of(manifest: &Manifest, seen: &'a Seen) -> Self {
+        let mut index =
+            Self { ours: BTreeMap::new(), conflicts: Vec::new(), conflicting: BTreeSet::new() };
+        let Some(Ok(inventory)) = seen.inventories.get(&seen.home) else { return index };
+        let recorded: BTreeMap<_, _> = seen
+            .records
+            .iter()
+            .filter_map(|(key, record)| Some((record.object_id?, key)))
+            .collect();
+        for app in &inventory.apps {
+            match marks::read(&manifest.fleet, app) {
+                Marked::Ours { key, pinned, tagged } => {
+                    index.ours.entry(key).or_default().push((app, pinned, tagged));
+                }
+                Marked::Not => {
+                    // The vault made or adopted it, and somebody took all its marks off.
+                    if let Some(key) = recorded.get(&app.object_id) {
+                        let entry = index.ours.entry((*key).clone()).or_default();
+                        entry.push((app, BTreeSet::new(), false));
+                    }
+                }
+                Marked::Conflicting(why) => {
+                    index.conflicts.push(
+                        Diagnostic::new(
+                            Code::ConflictingMarks,
+                            format!(
+                                "app \"{}\" ({}): {why}",
+                                app.registration.display_name, app.client_id
+                            ),
+                        )
+                        .hint("take the wrong tag off this app; nothing is changed until then"),
+                    );
+                }
+            }
+        }
+        for (key, apps) in &index.ours {
+            if let [(first, ..), (second, ..), ..] = apps.as_slice() {
+                index.conflicting.insert(key.clone());
+                index.conflicts.push(
+                    Diagnostic::new(
+                        Code::ConflictingMarks,
+                        format!(
+                            "{} apps are marked as {key}: {}, {}",
+                            apps.len(),
+                            first.client_id,
+                            second.client_id
+                        ),
+                    )
+                    .hint(
+                        "take the tags off the one that is not ours; nothing is changed until then",
+                    ),
+                );
+            }
+        }
+        index
+    }
+
+    pub(super) fn conflicts(&self) -> &[Diagnostic] {
+        &self.conflicts
+    }
+
+    /// What carries our marks and stands in the manifest no more.
+    pub(super) fn orphans(&self, manifest: &Manifest) -> Vec<Orphan> {
+        self.ours
+            .iter()
+            .filter(|(key, _)| !manifest.apps.contains_key(*key))
+            .flat_map(|(key, apps)| apps.iter().map(move |(app, ..)| (key, *app)))
+            .map(|(key, app)| Orphan {
+                key: key.clone(),
+                display_name: app.registration.display_name.clone(),
+                client_id: app.client_id,
+            })
+            .collect()
+    }
+
+    /// The orphan that was pinned to the same customer: its key was renamed.
+    fn renamed_from(&self, manifest: &Manifest, customer: TenantId) -> Option<&AppKey> {
+        self.ours
+            .iter()
+            .find(|(key, apps)| {
+                !manifest.apps.contains_key(*key)
+                    && apps.iter().any(|(_, pinned, _)| pinned.contains(&customer))
+            })
+            .map(|(key, _)| key)
+    }
+}
+
+pub(super) fn plan(
+    manifest: &Manifest,
+    wanted: &App,
+    index: &Index<'_>,
+    seen: &Seen,
+    now: Timestamp,
+) -> AppPlan {
+    let mut plan = AppPlan {
+        key: wanted.key.clone(),
+        display_name: wanted.display_name.clone(),
+        layout: wanted.layout,
+        connector: wanted.connector,
+        directory: Some(seen.home),
+        target: Target::Unknown,
+        steps: Vec::new(),
+        pins: BTreeMap::new(),
+        diagnostics: Vec::new(),
+        foreign: Foreign::default(),
+    };
+    if let Some(diagnostic) = not_supported(wanted) {
+        plan.target = Target::Absent;
+        plan.diagnostics.push(diagnostic);
+        return plan;
+    }
+    let inventory = match seen.inventories.get(&seen.home) {
+        Some(Ok(inventory)) => inventory,
+        Some(Err(why)) => {
+            plan.diagnostics.push(unreadable(&why.line()));
+            return plan;
+        }
+        None => {
+            plan.diagnostics.push(unreadable("it was not read"));
+            return plan;
+        }
+    };
+    if wanted.connector.needs().legacy {
+        plan.diagnostics.push(Diagnostic::new(
+            Code::LegacyConnector,
+            format!(
+                "connector {} is Microsoft's legacy way of reading incidents",
+                wanted.connector
+            ),
+        ));
+    }
+    if wanted.layout == Layout::Shared && wanted.tenants.len() > 1 {
+        plan.diagnostics.push(Diagnostic::new(
+            Code::BlastRadius,
+            format!("shared app: one leaked secret opens {} customers", wanted.tenants.len()),
+        ));
+    }
+
+    let found = index.ours.get(&wanted.key).map_or(&[][..], Vec::as_slice);
+    let state = match found {
+        [(app, pinned, tagged)] => State::Found { app, pinned, tagged: *tagged },
+        [] => match in_bin(manifest, wanted, inventory) {
+            Some(binned) => State::InBin(binned),
+            None => State::Absent,
+        },
+        [_, _, ..] => {
+            plan.diagnostics.push(Diagnostic::new(
+                Code::ConflictingMarks,
+                format!("{} apps are marked as {}", found.len(), wanted.key),
+            ));
+            return plan;
+        }
+    };
+    plan.target = state.target();
+    if !pin(&mut plan, wanted, &state, seen) {
+        return plan;
+    }
+    let Some(registration) = registration(&mut plan, manifest, wanted, inventory) else {
+        return plan;
+    };
+    difference(&mut plan, manifest, wanted, index, inventory, &state, &registration);
+    credentials(&mut plan, wanted, inventory, &state, seen, now);
+    obstacles(&mut plan, inventory, &state, &registration, now);
+    plan
+}
+
+/// What of ours the directory holds under a key.
+enum State<'a> {
+    Absent,
+    Found { app: &'a FoundApp, pinned: &'a BTreeSet<TenantId>, tagged: bool },
+    InBin(&'a Binned),
+}
+
+impl<'a> State<'a> {
+    fn app(&self) -> Option<&'a FoundApp> {
+        match self {
+            Self::Absent => None,
+            Self::Found { app, .. } => Some(app),
+            Self::InBin(binned) => Some(&binned.app),
+        }
+    }
+
+    fn target(&self) -> Target {
+        match self {
+            Self::Absent => Target::Absent,
+            Self::Found { app, .. } => {
+                Target::Existing { object_id: app.object_id, client_id: app.client_id }
+            }
+            Self::InBin(Binned { app, .. }) => {
+                Target::Deleted { object_id: app.object_id, client_id: app.client_id }
+            }
+        }
+    }
+}
+
+fn unreadable(why: &str) -> Diagnostic {
+    Diagnostic::new(Code::Unreadable, format!("the provider's directory could not be read: {why}"))
+        .hint("tenantry doctor shows the operator's identity and rights")
+}
+
+fn not_supported(wanted: &App) -> Option<Diagnostic> {
+    let what = match (wanted.layout, &wanted.credential) {
+        (Layout::InTenant, _) => "layout in-tenant",
+        (Layout::PerTenant | Layout::Shared, Credential::Certificate) => "credential certificate",
+        (Layout::PerTenant | Layout::Shared, Credential::Federated(_)) => "credential federated",
+        (Layout::PerTenant | Layout::Shared, Credential::Secret) => return None,
+    };
+    Some(
+        Diagnostic::new(
+            Code::NotSupported,
+            format!("this version of tenantry reads {what} but does not apply it"),
+        )
+        .hint("leave this app out with --tenant, or choose what this version applies"),
+    )
+}
+
+fn in_bin<'a>(manifest: &Manifest, wanted: &App, inventory: &'a Inventory) -> Option<&'a Binned> {
+    let name = UniqueName::of(&manifest.fleet, &wanted.key);
+    // The bin may hold several generations; only one of them can hold the name.
+    inventory.bin.seen()?.iter().find(|binned| binned.app.unique_name.as_ref() == Some(&name))
+}
+
+/// Pins the app to its customers' directories; false where it must not go on.
+fn pin(plan: &mut AppPlan, wanted: &App, state: &State<'_>, seen: &Seen) -> bool {
+    let record = seen.records.get(&wanted.key);
+    let tagged = match state {
+        State::Found { pinned, .. } => (*pinned).clone(),
+        State::Absent | State::InBin(_) => BTreeSet::new(),
+    };
+    for key in &wanted.tenants {
+        let recorded = record.and_then(|record| record.tenants.get(key)).map(|tenant| tenant.id);
+        match seen.directories.get(key) {
+            Some(Ok(resolved)) => {
+                let differs = recorded
+                    .into_iter()
+                    .chain(tagged.iter().copied().filter(|_| wanted.layout == Layout::PerTenant))
+                    .find(|pinned| *pinned != resolved.id);
+                match differs {
+                    None => {
+                        plan.pins.insert(key.clone(), resolved.id);
+                    }
+                    Some(pinned) if wanted.layout == Layout::PerTenant => {
+                        plan.diagnostics.push(changed(key, pinned, resolved.id));
+                        return false;
+                    }
+                    // A shared app serves its other customers; this one's row says it.
+                    Some(_) => {}
+                }
+            }
+            Some(Err(why)) if wanted.layout == Layout::PerTenant => {
+                plan.diagnostics.push(directory_unknown(key, &why.line(), why.hint.as_deref()));
+                return false;
+            }
+            Some(Err(_)) | None => {}
+        }
+    }
+    true
+}
+
+pub(super) fn changed(key: &TenantKey, pinned: TenantId, now: TenantId) -> Diagnostic {
+    Diagnostic::new(
+        Code::DirectoryChanged,
+        format!("{key} was pinned to directory {pinned}, and is {now} now"),
+    )
+    .hint(
+        "if the customer really moved: offboard the old one first. If not: correct `id` or \
+         `domain` in the manifest",
+    )
+}
+
+pub(super) fn directory_unknown(key: &TenantKey, why: &str, hint: Option<&str>) -> Diagnostic {
+    let diagnostic =
+        Diagnostic::new(Code::DirectoryUnknown, format!("{key}'s directory is not known: {why}"));
+    diagnostic.hint(hint.unwrap_or("correct `domain`, or write the directory's `id`"))
+}
+
+/// The registration that is wanted, its permissions turned into ids; nothing where one of them
+/// has none.
+fn registration(
+    plan: &mut AppPlan,
+    manifest: &Manifest,
+    wanted: &App,
+    inventory: &Inventory,
+) -> Option<Registration> {
+    let mut permissions = BTreeSet::new();
+    let mut unknown = Vec::new();
+    let mut unjudged = BTreeSet::new();
+    for named in &wanted.permissions {
+        let id = match inventory.catalogues.get(&named.resource) {
+            // The directory's own list is the judge where it was read.
+            Some(Sight::Seen(catalogue)) => {
+                catalogue.get(&(named.kind, named.name.clone())).copied()
+            }
+            Some(Sight::Hidden(_)) => {
+                unjudged.insert(named.resource);
+                known_permission(named.resource, named.kind, &named.name)
+            }
+            Some(Sight::NotLooked) | None => {
+                known_permission(named.resource, named.kind, &named.name)
+            }
+        };
+        match id {
+            Some(id) => {
+                permissions.insert(Permission { resource: named.resource, kind: named.kind, id });
+            }
+            None => unknown.push(named.name.as_str()),
+        }
+    }
+    for resource in unjudged {
+        plan.diagnostics.push(Diagnostic::new(
+            Code::PermissionsUnjudged,
+            format!("API {resource} could not be read here, so its permissions are taken from tenantry's own table"),
+        ));
+    }
+    if !unknown.is_empty() {
+        plan.diagnostics.push(
+            Diagnostic::new(
+                Code::UnknownPermission,
+                format!("no such permission on that API: {}", unknown.join(", ")),
+            )
+            .hint("names are case-sensitive; an application permission is not a delegated one"),
+        );
+        return None;
+    }
+    let mut tags = BTreeSet::from([marks::fleet_tag(&manifest.fleet), marks::app_tag(&wanted.key)]);
+    if wanted.layout == Layout::PerTenant {
+        tags.extend(plan.pins.values().map(|id| marks::tenant_tag(*id)));
+    }
+    Some(Registration {
+        display_name: wanted.display_name.clone(),
+        audience: Some(wanted.audience),
+        redirect_uris: wanted.redirect_uris.clone(),
+        permissions,
+        links: wanted.links.clone(),
+        tags,
+    })
+}
+
+/// The steps that make the registration what it should be.
+fn difference(
+    plan: &mut AppPlan,
+    manifest: &Manifest,
+    wanted: &App,
+    index: &Index<'_>,
+    inventory: &Inventory,
+    state: &State<'_>,
+    registration: &Registration,
+) {
+    match state {
+        State::Absent => {
+            twins(plan, inventory, wanted);
+            let renamed = plan
+                .pins
+                .values()
+                .filter(|_| wanted.layout == Layout::PerTenant)
+                .find_map(|customer| index.renamed_from(manifest, *customer));
+            if let Some(old) = renamed {
+                plan.diagnostics.push(
+                    Diagnostic::new(
+                        Code::RenamedKey,
+                        format!("this customer already has an app of ours under the key {old}, which the manifest no longer names"),
+                    )
+                    .hint(format!("call the tenant {old} again, or offboard {old} first")),
+                );
+                return;
+            }
+            plan.steps.push(Step::CreateApplication {
+                unique_name: UniqueName::of(&manifest.fleet, &wanted.key),
+                registration: registration.clone(),
+            });
+        }
+        State::Found { app, tagged, .. } => {
+            if !tagged {
+                plan.diagnostics.push(Diagnostic::new(
+                    Code::TagsStripped,
+                    "somebody took our tags off this app; they will be put back",
+                ));
+            }
+            patch(plan, registration, app);
+        }
+        State::InBin(binned) => {
+            let when = binned
+                .deleted
+                .map_or_else(String::new, |at| format!(" on {}", at.strftime("%Y-%m-%d")));
+            plan.diagnostics.push(Diagnostic::new(
+                Code::InTheBin,
+                format!("it was deleted{when} and will be restored"),
+            ));
+            plan.steps.push(Step::RestoreApplication { object_id: binned.app.object_id });
+            patch(plan, registration, &binned.app);
+        }
+    }
+}
+
+fn patch(plan: &mut AppPlan, registration: &Registration, app: &FoundApp) {
+    let edits = compare::edits(registration, &app.registration);
+    if !edits.is_empty() {
+        plan.steps.push(Step::PatchApplication { object_id: app.object_id, edits });
+    }
+    plan.foreign = compare::foreign(registration, &app.registration);
+    plan.foreign.certificates = app.certificates;
+}
+
+fn twins(plan: &mut AppPlan, inventory: &Inventory, wanted: &App) {
+    for twin in inventory.others.seen().into_iter().flatten() {
+        if twin.display_name.as_deref() == Some(wanted.display_name.as_str())
+            && !twin.tags.iter().any(|tag| marks::is_mark(tag))
+        {
+            plan.diagnostics.push(
+                Diagnostic::new(
+                    Code::Twin,
+                    format!("an app of the same name without our mark exists: {}", twin.client_id),
+                )
+                .hint(
+                    "it is not touched. If it is this customer's, leave this tenant out with \
+                     --tenant until it can be adopted; else there will be two of that name",
+                ),
+            );
+        }
+    }
+}
+
+/// The steps that give the app a secret that lives and is held.
+fn credentials(
+    plan: &mut AppPlan,
+    wanted: &App,
+    inventory: &Inventory,
+    state: &State<'_>,
+    seen: &Seen,
+    now: Timestamp,
+) {
+    let record = seen.records.get(&wanted.key);
+    let found = state.app().map_or(&[][..], |app| app.secrets.as_slice());
+    // What a vault holds of an app that is gone opens nothing.
+    let of_this_app = record.filter(|record| {
+        plan.target.client_id().is_some_and(|client| record.client_id == Some(client))
+            || record.client_id.is_none()
+    });
+    let mut decided = secrets::decide(found, of_this_app, seen.vault, &wanted.secret, now);
+    plan.foreign.secrets = std::mem::take(&mut decided.foreign);
+
+    if !seen.reissue {
+        let guard = if matches!(state, State::Found { .. }) && record.is_none() {
+            Some(Diagnostic::new(
+                Code::VaultLost,
+                "the app carries our mark, but this vault has no file for it",
+            ))
+        } else {
+            decided.only_another_vault.map(|other| {
+                Diagnostic::new(
+                    Code::OtherVault,
+                    format!(
+                        "all credentials of ours on the app were made by another vault, {other}"
+                    ),
+                )
+            })
+        };
+        if let Some(guard) = guard {
+            plan.steps.clear();
+            plan.diagnostics.push(guard.hint(
+                "bring the right vault (vault.path, or the pipeline's cache). Only if it is lost \
+                 for good: --reissue makes new secrets",
+            ));
+            return;
+        }
+    }
+    let created = state.app().and_then(|app| app.created).unwrap_or(now);
+    let object = state.app().map(|app| app.object_id);
+    secrets::obey(&mut decided, &inventory.policies, object, created, now);
+    plan.steps.append(&mut decided.steps);
+    plan.diagnostics.append(&mut decided.diagnostics);
+    if !plan.foreign.is_empty() {
+        let Foreign { redirect_uris, tags, secrets, certificates } = &plan.foreign;
+        plan.diagnostics.push(Diagnostic::new(
+            Code::ForeignKept,
+            format!(
+                "others added {} redirect URIs, {} tags, {} secrets and {certificates} certificates; all are kept",
+                redirect_uris.len(),
+                tags.len(),
+                secrets.len()
+            ),
+        ));
+    }
+}
+
+/// Takes back what cannot work as a whole, so that nothing is left half-done.
+fn obstacles(
+    plan: &mut AppPlan,
+    inventory: &Inventory,
+    state: &State<'_>,
+    registration: &Registration,
+    now: Timestamp,
+) {
+    let becomes_multiple = registration.audience == Some(Audience::MultipleOrgs)
+        && plan.steps.iter().any(|step| match step {
+            Step::CreateApplication { .. } => true,
+            Step::PatchApplication { edits, .. } => {
+                edits.iter().any(|edit| matches!(edit, Edit::Audience(_)))
+            }
+            Step::RestoreApplication { .. }
+            | Step::RemoveSecret { .. }
+            | Step::AddSecret { .. } => false,
+        });
+    if becomes_multiple {
+        let object = state.app().map(|app| app.object_id);
+        let created = state.app().and_then(|app| app.created).unwrap_or(now);
+        let policy = inventory
+            .policies
+            .seen()
+            .and_then(|policies| secrets::policy_for(policies, object))
+            .filter(|policy| {
+                policy.restrictions.iter().any(|restriction| {
+                    restriction.kind == RestrictionKind::NoMultipleOrgs
+                        && restriction.apps_created_after.is_none_or(|after| created > after)
+                })
+            });
+        if let Some(policy) = policy {
+            plan.diagnostics.push(
+                Diagnostic::new(
+                    Code::AudienceForbidden,
+                    format!("policy \"{}\" forbids apps for other directories", policy.name),
+                )
+                .hint("ask for an exemption, or let each customer own the app: layout: in-tenant"),
+            );
+        }
+    }
+    let forbidden = |code| plan.diagnostics.iter().any(|d| d.code == code);
+    if forbidden(Code::AudienceForbidden) || forbidden(Code::RenamedKey) {
+        plan.steps.clear();
+    }
+    if forbidden(Code::SecretForbidden) && !matches!(state, State::Found { .. }) {
+        plan.steps.clear();
+    }
+}

@@ -1,0 +1,136 @@
+//! What a plan saw and what it means: one stable table of codes.
+
+use serde::Serialize;
+
+/// How much a diagnostic matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Severity {
+    /// The app, or the tenant, cannot be brought to what the manifest says.
+    Error,
+    /// It can, but someone should look.
+    Warning,
+    /// Good to know.
+    Notice,
+}
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $name:ident = $text:literal, $severity:ident;)*) => {
+        /// What a plan may have to say; the words are stable, for people's scripts.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Code { $($(#[$doc])* $name,)* }
+
+        impl Code {
+            /// Every code, for the schema and the documentation.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// The stable word.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+
+            /// How much it matters.
+            pub const fn severity(self) -> Severity {
+                match self { $(Self::$name => Severity::$severity,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    /// A policy forbids client secrets.
+    SecretForbidden = "secret-forbidden-by-policy", Error;
+    /// A policy forbids apps for other directories.
+    AudienceForbidden = "audience-forbidden-by-policy", Error;
+    /// A policy makes the secret live shorter than the manifest asks.
+    SecretShortened = "secret-shortened-by-policy", Warning;
+    /// Policies could not be read.
+    PoliciesUnknown = "policies-unknown", Notice;
+    /// The bin could not be read.
+    BinUnknown = "bin-unknown", Notice;
+    /// Apps without our mark could not be read.
+    TwinsUnknown = "twins-unknown", Notice;
+    /// An app of the same display name that is not ours.
+    Twin = "same-name-without-our-mark", Warning;
+    /// Our tags were taken off an app of ours.
+    TagsStripped = "tags-stripped", Warning;
+    /// A deleted app of ours is in the bin.
+    InTheBin = "in-the-bin", Notice;
+    /// Others put something on our app.
+    ForeignKept = "foreign-kept", Notice;
+    /// The tenant's key changed in the manifest, its directory did not.
+    RenamedKey = "renamed-key", Error;
+    /// The API in this directory does not offer a permission of that name.
+    UnknownPermission = "unknown-permission", Error;
+    /// The API has no service principal in this directory, so permission names could not be judged.
+    PermissionsUnjudged = "permissions-unjudged", Notice;
+    /// The tenant's directory could not be found.
+    DirectoryUnknown = "directory-unknown", Error;
+    /// The directory is not the one that was pinned when the app was made.
+    DirectoryChanged = "directory-changed", Error;
+    /// The tenant's domain could not be looked up again; the pinned directory was taken.
+    PinnedUnchecked = "pinned-unchecked", Warning;
+    /// The tenant belongs to another cloud than the manifest says.
+    WrongCloud = "wrong-cloud", Error;
+    /// The directory in which the app lives could not be read.
+    Unreadable = "unreadable", Error;
+    /// This version of tenantry does not do that yet.
+    NotSupported = "not-supported", Error;
+    /// The connector is Microsoft's legacy way.
+    LegacyConnector = "legacy-connector", Notice;
+    /// One leaked secret opens several customers.
+    BlastRadius = "blast-radius", Notice;
+    /// The administrator will land on an error page after accepting.
+    NoLandingPage = "no-landing-page", Notice;
+    /// An app of this fleet that the manifest no longer names.
+    Orphaned = "orphaned", Warning;
+    /// The app carries our mark, but this vault knows nothing of it.
+    VaultLost = "vault-lost", Error;
+    /// All of the app's credentials of ours were made by another vault.
+    OtherVault = "other-vault", Error;
+    /// Marks on an app contradict each other, or belong to another fleet.
+    ConflictingMarks = "conflicting-marks", Error;
+}
+
+impl Code {
+    /// Whether it stops the whole run: going on could renew hundreds of secrets, or touch what is
+    /// not ours.
+    pub const fn is_guard(self) -> bool {
+        matches!(self, Self::VaultLost | Self::OtherVault | Self::ConflictingMarks)
+    }
+}
+
+impl Serialize for Code {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(self.as_str())
+    }
+}
+
+/// Something that a plan saw.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Diagnostic {
+    /// How much it matters.
+    pub severity: Severity,
+    /// What it is.
+    pub code: Code,
+    /// One sentence.
+    pub summary: String,
+    /// What to do, where there is something to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+impl Diagnostic {
+    /// A diagnostic of this code.
+    pub fn new(code: Code, summary: impl Into<String>) -> Self {
+        Self { severity: code.severity(), code, summary: summary.into(), hint: None }
+    }
+
+    /// The same with advice.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}

@@ -1,0 +1,479 @@
+//! (Manifest, what was seen) → [`Plan`] → [`Approved`]: pure; all order and all safety.
+//!
+//! The planner decides everything. It knows no clock, network or disk: the time is the server's,
+//! told by the inventory.
+
+mod app;
+mod compare;
+pub mod diagnostic;
+pub mod manual;
+pub mod marks;
+mod permit;
+pub mod secrets;
+pub mod step;
+mod tenant;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+pub use self::permit::Permit;
+use self::{
+    diagnostic::{Code, Diagnostic, Severity},
+    manual::Manual,
+    step::{Edit, Foreign, Step, Target},
+};
+use crate::{
+    cloud::Cloud,
+    connector::Connector,
+    failure::Failure,
+    ids::{AppKey, ClientId, FleetName, ResourceId, TenantId, TenantKey, VaultId},
+    inventory::{Inventories, Inventory},
+    manifest::{Layout, Manifest},
+    vault::Records,
+};
+
+/// Which part of the manifest a run is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scope {
+    /// The tenants.
+    pub tenants: BTreeSet<TenantKey>,
+    /// Their apps.
+    pub apps: BTreeSet<AppKey>,
+}
+
+impl Scope {
+    /// All of a manifest.
+    pub fn all(manifest: &Manifest) -> Self {
+        Self {
+            tenants: manifest.tenants.keys().cloned().collect(),
+            apps: manifest.apps.keys().cloned().collect(),
+        }
+    }
+
+    /// Some tenants of it, and the apps they use.
+    pub fn of(manifest: &Manifest, tenants: BTreeSet<TenantKey>) -> Self {
+        let apps = tenants
+            .iter()
+            .filter_map(|key| manifest.tenants.get(key))
+            .map(|tenant| tenant.app.clone())
+            .collect();
+        Self { tenants, apps }
+    }
+}
+
+/// A directory that a tenant's name resolved to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Resolved {
+    /// Which one.
+    pub id: TenantId,
+    /// What went wrong, where the id is the pinned one because asking again failed.
+    pub stale: Option<Failure>,
+}
+
+/// All that was read before planning.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    /// The provider's directory.
+    pub home: TenantId,
+    /// Each tenant's directory, or why it is not known.
+    pub directories: BTreeMap<TenantKey, Result<Resolved, Failure>>,
+    /// What the directories hold.
+    pub inventories: Inventories,
+    /// What the vault knows.
+    pub records: Records,
+    /// Which vault that is.
+    pub vault: VaultId,
+    /// Whether the operator said that a lost vault's secrets shall be issued again.
+    pub reissue: bool,
+}
+
+impl Seen {
+    /// The server's clock where the provider's directory was read; `fallback` where it was not.
+    pub fn now(&self, fallback: Timestamp) -> Timestamp {
+        match self.inventories.get(&self.home) {
+            Some(Ok(inventory)) => inventory.read_at,
+            Some(Err(_)) | None => fallback,
+        }
+    }
+}
+
+/// What is planned for one app.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppPlan {
+    /// Its key.
+    pub key: AppKey,
+    /// What it is called.
+    pub display_name: String,
+    /// Where it lives.
+    pub layout: Layout,
+    /// What it reads with.
+    pub connector: Connector,
+    /// The directory it lives in, where that is known.
+    pub directory: Option<TenantId>,
+    /// What it is now.
+    pub target: Target,
+    /// In the order in which they must happen.
+    pub steps: Vec<Step>,
+    /// The directories that it is pinned to by this run, for the vault's record.
+    pub pins: BTreeMap<TenantKey, TenantId>,
+    /// What the planner saw.
+    pub diagnostics: Vec<Diagnostic>,
+    /// What others put on it.
+    pub foreign: Foreign,
+}
+
+impl AppPlan {
+    /// Whether something stands in the way of what the manifest wants.
+    pub fn is_blocked(&self) -> bool {
+        self.diagnostics.iter().any(|d| d.severity == Severity::Error)
+    }
+
+    /// What the plan's last line counts it as.
+    pub fn outcome(&self) -> Outcome {
+        match self.target {
+            Target::Unknown => Outcome::Unreadable,
+            _ if self.steps.is_empty() && self.is_blocked() => Outcome::Blocked,
+            _ if self.steps.is_empty() => Outcome::Unchanged,
+            Target::Absent | Target::Deleted { .. } => Outcome::Add,
+            Target::Existing { .. } => Outcome::Change,
+        }
+    }
+}
+
+/// What the plan's last line counts an app as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It will be created or restored.
+    Add,
+    /// It will be changed.
+    Change,
+    /// It is as the manifest says.
+    Unchanged,
+    /// Its directory could not be read.
+    Unreadable,
+    /// Something stands in the way.
+    Blocked,
+}
+
+/// What is planned for one tenant: nothing but what people must do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TenantPlan {
+    /// Its key.
+    pub key: TenantKey,
+    /// What people call it.
+    pub name: String,
+    /// Its directory, where that is known.
+    pub directory: Option<TenantId>,
+    /// The app it uses.
+    pub app: AppKey,
+    /// Steps for people, in order.
+    pub manual: Vec<Manual>,
+    /// What the planner saw.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// An app of this fleet that the manifest no longer names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Orphan {
+    /// The key in its marks.
+    pub key: AppKey,
+    /// What it is called.
+    pub display_name: String,
+    /// Its client id.
+    pub client_id: ClientId,
+}
+
+/// The difference between manifest and directories, as ordered steps. Data: it prints, compares
+/// and serialises, and holds no secret, no closure, no end date.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// The fleet.
+    pub fleet: FleetName,
+    /// The provider's directory.
+    pub home: TenantId,
+    /// Every app in scope.
+    pub apps: BTreeMap<AppKey, AppPlan>,
+    /// Every tenant in scope.
+    pub tenants: BTreeMap<TenantKey, TenantPlan>,
+    /// What the manifest no longer names.
+    pub orphans: Vec<Orphan>,
+    /// What concerns no single app.
+    pub diagnostics: Vec<Diagnostic>,
+    /// Whether the scope is less than the manifest.
+    pub partial: bool,
+}
+
+/// What a first, cheap reading leaves to be read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// Apps without our tag, and the bin: something expected was missing.
+    pub everything: bool,
+    /// App-management policies: a secret or an audience is about to change.
+    pub policies: bool,
+    /// APIs whose permissions are about to be asked for.
+    pub resources: BTreeSet<ResourceId>,
+}
+
+impl Needs {
+    /// Whether there is nothing more to read.
+    pub fn is_empty(&self) -> bool {
+        let Self { everything, policies, resources } = self;
+        !everything && !policies && resources.is_empty()
+    }
+}
+
+/// How many apps come, change, stay.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Summary {
+    /// Created or restored.
+    pub add: usize,
+    /// Changed.
+    pub change: usize,
+    /// Removed.
+    pub remove: usize,
+    /// As the manifest says.
+    pub unchanged: usize,
+    /// In a directory that could not be read.
+    pub unreadable: usize,
+    /// With something in the way.
+    pub blocked: usize,
+    /// Steps for people.
+    pub manual: usize,
+}
+
+/// Why a plan was not approved; nothing was changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refused {
+    /// Guards, each with the app it concerns.
+    Guards(Vec<(Option<AppKey>, Diagnostic)>),
+}
+
+/// A plan that may be carried out. Only [`Plan::approve`] makes one.
+#[derive(Debug, Clone)]
+pub struct Approved {
+    plan: Plan,
+    permit: Permit,
+}
+
+impl Approved {
+    /// The plan.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// What a writer asks for.
+    pub fn permit(&self) -> &Permit {
+        &self.permit
+    }
+}
+
+/// Compares what is wanted with what was seen.
+pub fn plan(
+    manifest: &Manifest,
+    scope: &Scope,
+    cloud: &Cloud,
+    seen: &Seen,
+    now: Timestamp,
+) -> Plan {
+    let index = app::Index::of(manifest, seen);
+    let mut diagnostics = index.conflicts().to_vec();
+    if let Some(Ok(inventory)) = seen.inventories.get(&seen.home) {
+        diagnostics.extend(unseen(inventory));
+    }
+    let apps: BTreeMap<_, _> = scope
+        .apps
+        .iter()
+        .filter_map(|key| manifest.apps.get(key))
+        .map(|wanted| (wanted.key.clone(), app::plan(manifest, wanted, &index, seen, now)))
+        .collect();
+    let tenants = scope
+        .tenants
+        .iter()
+        .filter_map(|key| manifest.tenants.get(key))
+        .map(|wanted| {
+            let app = apps.get(&wanted.app);
+            (wanted.key.clone(), tenant::plan(wanted, app, cloud, seen))
+        })
+        .collect();
+    Plan {
+        fleet: manifest.fleet.clone(),
+        home: seen.home,
+        apps,
+        tenants,
+        orphans: index.orphans(manifest),
+        diagnostics,
+        partial: *scope != Scope::all(manifest),
+    }
+}
+
+/// What the operator may not see, said once for the directory.
+fn unseen(inventory: &Inventory) -> Vec<Diagnostic> {
+    use crate::inventory::Sight::Hidden;
+    let mut unseen = Vec::new();
+    if let Hidden(why) = &inventory.policies {
+        unseen.push(
+            Diagnostic::new(
+                Code::PoliciesUnknown,
+                format!(
+                    "app-management policies could not be read, so they are unknown: {}",
+                    why.line()
+                ),
+            )
+            .hint(
+                "grant the operator Policy.Read.ApplicationConfiguration to see them in the plan",
+            ),
+        );
+    }
+    if let Hidden(why) = &inventory.bin {
+        unseen.push(
+            Diagnostic::new(
+                Code::BinUnknown,
+                format!("deleted apps could not be read, so they are unknown: {}", why.line()),
+            )
+            .hint("grant the operator Application.Read.All to see them in the plan"),
+        );
+    }
+    if let Hidden(why) = &inventory.others {
+        unseen.push(
+            Diagnostic::new(
+                Code::TwinsUnknown,
+                format!("apps without our mark could not be read: {}", why.line()),
+            )
+            .hint("grant the operator Application.Read.All to see twins in the plan"),
+        );
+    }
+    unseen
+}
+
+impl Plan {
+    /// Whether nothing would be changed.
+    pub fn is_empty(&self) -> bool {
+        self.apps.values().all(|app| app.steps.is_empty())
+    }
+
+    /// How many steps would be taken.
+    pub fn step_count(&self) -> usize {
+        self.apps.values().map(|app| app.steps.len()).sum()
+    }
+
+    /// Counts for the last line.
+    pub fn summary(&self) -> Summary {
+        let mut summary = Summary {
+            manual: self.tenants.values().map(|tenant| tenant.manual.len()).sum(),
+            ..Summary::default()
+        };
+        for app in self.apps.values() {
+            match app.outcome() {
+                Outcome::Add => summary.add += 1,
+                Outcome::Change => summary.change += 1,
+                Outcome::Unchanged => summary.unchanged += 1,
+                Outcome::Unreadable => summary.unreadable += 1,
+                Outcome::Blocked => summary.blocked += 1,
+            }
+        }
+        summary
+    }
+
+    /// What must still be read before this plan can be trusted with a write.
+    pub fn needs(&self, manifest: &Manifest) -> Needs {
+        let mut needs = Needs::default();
+        for app in self.apps.values() {
+            for step in &app.steps {
+                match step {
+                    Step::CreateApplication { .. } => {
+                        needs.everything = true;
+                        needs.policies = true;
+                        needs.ask_about(manifest, &app.key);
+                    }
+                    Step::AddSecret { .. } => needs.policies = true,
+                    Step::PatchApplication { edits, .. } => {
+                        for edit in edits {
+                            match edit {
+                                Edit::Audience(_) => needs.policies = true,
+                                Edit::Permissions(_) => needs.ask_about(manifest, &app.key),
+                                Edit::DisplayName(_)
+                                | Edit::RedirectUris(_)
+                                | Edit::Links(_)
+                                | Edit::Tags(_) => {}
+                            }
+                        }
+                    }
+                    Step::RestoreApplication { .. } | Step::RemoveSecret { .. } => {}
+                }
+            }
+            // A permission that the built-in table does not know is judged by the directory alone.
+            if app.diagnostics.iter().any(|d| d.code == Code::UnknownPermission) {
+                needs.ask_about(manifest, &app.key);
+            }
+        }
+        needs
+    }
+
+    /// Everything that stops the whole run.
+    pub fn guards(&self) -> Vec<(Option<AppKey>, Diagnostic)> {
+        let of_apps = self
+            .apps
+            .values()
+            .flat_map(|app| app.diagnostics.iter().map(|d| (Some(app.key.clone()), d.clone())));
+        let general = self.diagnostics.iter().map(|d| (None, d.clone()));
+        of_apps.chain(general).filter(|(_, d)| d.code.is_guard()).collect()
+    }
+
+    /// The only way to an [`Approved`].
+    ///
+    /// # Errors
+    /// A guard refused: wrong or lost vault, conflicting marks. Nothing was changed.
+    pub fn approve(self) -> Result<Approved, Refused> {
+        let guards = self.guards();
+        if guards.is_empty() {
+            Ok(Approved { plan: self, permit: Permit::granted() })
+        } else {
+            Err(Refused::Guards(guards))
+        }
+    }
+
+    /// The same plan for some of its apps: after an upsert that answered "exists", only those are
+    /// planned again.
+    #[must_use]
+    pub fn only(mut self, apps: &BTreeSet<AppKey>) -> Self {
+        self.apps.retain(|key, _| apps.contains(key));
+        self.tenants.retain(|_, tenant| apps.contains(&tenant.app));
+        self
+    }
+
+    /// A fingerprint of what the plan would do: the same for the same steps on the same apps,
+    /// whenever and wherever it is made. Times are not part of it.
+    pub fn checksum(&self) -> String {
+        #[derive(Serialize)]
+        struct Deeds<'a> {
+            fleet: &'a FleetName,
+            home: TenantId,
+            apps: Vec<(&'a AppKey, &'a [Step])>,
+        }
+        let deeds = Deeds {
+            fleet: &self.fleet,
+            home: self.home,
+            apps: self
+                .apps
+                .values()
+                .filter(|app| !app.steps.is_empty())
+                .map(|app| (&app.key, app.steps.as_slice()))
+                .collect(),
+        };
+        let text = serde_json::to_vec(&deeds).expect("steps are plain data with text keys");
+        Sha256::digest(&text).iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+impl Needs {
+    fn ask_about(&mut self, manifest: &Manifest, app: &AppKey) {
+        if let Some(app) = manifest.apps.get(app) {
+            self.resources.extend(app.permissions.iter().map(|permission| permission.resource));
+        }
+    }
+}

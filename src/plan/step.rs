@@ -1,0 +1,195 @@
+//! What a plan is made of: steps, the edits in them, and the words for why.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use crate::{
+    ids::{Application, ClientId, KeyId, Nonce, ObjectId, UniqueName, VaultId},
+    lifetime::Lifetime,
+    registration::{Audience, Links, Permission, RedirectUri, Registration},
+};
+
+/// One property from what it is to what it should be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Change<T> {
+    /// As found.
+    pub from: T,
+    /// As wanted; for collections the whole new set, foreign members kept in it.
+    pub to: T,
+}
+
+/// One property that a patch changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "property", rename_all = "camelCase")]
+pub enum Edit {
+    /// `displayName`
+    DisplayName(Change<String>),
+    /// `signInAudience`; `from` is absent where the directory holds a word we do not know.
+    Audience(Change<Option<Audience>>),
+    /// `web.redirectUris`
+    RedirectUris(Change<BTreeSet<RedirectUri>>),
+    /// `requiredResourceAccess`
+    Permissions(Change<BTreeSet<Permission>>),
+    /// `info`
+    Links(Change<Links>),
+    /// `tags`
+    Tags(Change<BTreeSet<String>>),
+}
+
+/// Why a secret is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SecretReason {
+    /// The app has none that this vault holds.
+    First,
+    /// The one it has is inside its renewal window.
+    Renewal,
+    /// The one it had has expired.
+    Expired,
+    /// Its value was lost on the way into the vault.
+    ValueLost,
+    /// The vault holds one that the directory no longer knows.
+    RemovedOutside,
+}
+
+/// A policy that makes a secret live shorter than the manifest asks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Cap {
+    /// The policy's display name.
+    pub policy: String,
+    /// The policy's id.
+    pub policy_id: String,
+    /// What the manifest asks for.
+    #[serde(serialize_with = "as_text")]
+    pub wanted: Lifetime,
+}
+
+fn as_text<S: serde::Serializer>(lifetime: &Lifetime, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(lifetime)
+}
+
+/// One call that changes something.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", rename_all_fields = "camelCase")]
+pub enum Step {
+    /// Takes a deleted app of ours out of the bin.
+    RestoreApplication {
+        /// Which.
+        object_id: ObjectId<Application>,
+    },
+    /// Creates the app, by an upsert on its unique name.
+    CreateApplication {
+        /// The name that makes it an upsert.
+        unique_name: UniqueName,
+        /// What it shall be.
+        registration: Registration,
+    },
+    /// Changes properties of the app.
+    PatchApplication {
+        /// Which.
+        object_id: ObjectId<Application>,
+        /// Never empty.
+        edits: Vec<Edit>,
+    },
+    /// Removes a secret of ours whose value nobody holds.
+    RemoveSecret {
+        /// Which.
+        key_id: KeyId,
+        /// By what it was recognised.
+        nonce: Nonce,
+    },
+    /// Makes a secret and puts its value into the vault.
+    AddSecret {
+        /// How long it shall live, the shorter of manifest and policy.
+        #[serde(serialize_with = "as_text")]
+        lifetime: Lifetime,
+        /// Why now.
+        reason: SecretReason,
+        /// The policy that shortens it, if one does.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        capped_by: Option<Cap>,
+    },
+}
+
+impl Step {
+    /// The stable word for a kind of step, in JSON and in events.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::RestoreApplication { .. } => "restore-application",
+            Self::CreateApplication { .. } => "create-application",
+            Self::PatchApplication { .. } => "patch-application",
+            Self::RemoveSecret { .. } => "remove-secret",
+            Self::AddSecret { .. } => "add-secret",
+        }
+    }
+}
+
+/// What the app is before the plan runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// Nowhere.
+    Absent,
+    /// In the directory.
+    Existing {
+        /// Its object id there.
+        object_id: ObjectId<Application>,
+        /// Its client id.
+        client_id: ClientId,
+    },
+    /// In the bin.
+    Deleted {
+        /// Its object id, kept when it is restored.
+        object_id: ObjectId<Application>,
+        /// Its client id.
+        client_id: ClientId,
+    },
+    /// Not known: its directory could not be read.
+    Unknown,
+}
+
+impl Target {
+    /// The client id, where there is one already.
+    pub const fn client_id(self) -> Option<ClientId> {
+        match self {
+            Self::Existing { client_id, .. } | Self::Deleted { client_id, .. } => Some(client_id),
+            Self::Absent | Self::Unknown => None,
+        }
+    }
+}
+
+/// What others put on an app of ours: kept, and shown.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Foreign {
+    /// Redirect URIs that the manifest does not declare.
+    pub redirect_uris: BTreeSet<RedirectUri>,
+    /// Tags that are not ours.
+    pub tags: BTreeSet<String>,
+    /// Secrets that this vault did not make.
+    pub secrets: Vec<ForeignSecret>,
+    /// How many certificates.
+    pub certificates: usize,
+}
+
+impl Foreign {
+    /// Whether there is nothing to show.
+    pub fn is_empty(&self) -> bool {
+        let Self { redirect_uris, tags, secrets, certificates } = self;
+        redirect_uris.is_empty() && tags.is_empty() && secrets.is_empty() && *certificates == 0
+    }
+}
+
+/// A secret that this vault did not make.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ForeignSecret {
+    /// Which.
+    pub key_id: KeyId,
+    /// What its maker called it.
+    pub display_name: Option<String>,
+    /// The other tenantry vault that made it, where one did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub other_vault: Option<VaultId>,
+}

@@ -1,0 +1,82 @@
+//! How the changes went, in words.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    paper::{Ink, Paper, word},
+    plan::count,
+};
+use crate::{failure::Failure, ids::AppKey, manifest::Manifest, status::Status, verdict::Verdict};
+
+/// What a step was about to do, for an error's first line.
+fn doing(step: &str) -> &'static str {
+    match step {
+        "restore-application" => "restore the app",
+        "create-application" => "create the app",
+        "patch-application" => "change the app",
+        "remove-secret" => "remove a client secret of ours whose value was lost",
+        "add-secret" => "add a client secret",
+        _ => "take the next step",
+    }
+}
+
+/// A step that failed, while the others go on.
+pub fn failed_line(app: &AppKey, step: &str, failure: &Failure) -> String {
+    let mut paper = Paper::new(100);
+    paper.say(0, Some(word(Ink::Bad, "error:")), &format!("{app}: could not {}", doing(step)));
+    paper.say(2, None, &failure.line());
+    if let Some(hint) = &failure.hint {
+        paper.say(2, Some(word(Ink::Bold, "Do:")), hint);
+    }
+    paper.into_text()
+}
+
+/// Who failed, why, and how to run only those again.
+pub fn failures(
+    paper: &mut Paper,
+    manifest: &Manifest,
+    failed: &BTreeMap<AppKey, Failure>,
+    interrupted: &BTreeSet<AppKey>,
+) {
+    if !failed.is_empty() {
+        paper.gap();
+        paper.line(0, &[word(Ink::Bad, format!("Failed ({})", failed.len()))]);
+        for (key, failure) in failed {
+            paper.say(2, Some(word(Ink::Bad, "×")), &format!("{key}: {}", failure.line()));
+        }
+    }
+    if !interrupted.is_empty() {
+        paper.gap();
+        paper.line(0, &[word(Ink::Wait, format!("Not finished ({})", interrupted.len()))]);
+        let keys: Vec<_> = interrupted.iter().map(AppKey::as_str).collect();
+        paper.say(2, None, &keys.join(", "));
+    }
+    let again: BTreeSet<&str> = failed
+        .keys()
+        .chain(interrupted)
+        .filter_map(|key| manifest.apps.get(key)?.tenants.first())
+        .map(crate::ids::TenantKey::as_str)
+        .collect();
+    if !again.is_empty() {
+        let chosen: Vec<_> = again.iter().map(|key| format!("--tenant {key}")).collect();
+        paper.say(0, None, &format!("Only these again: tenantry apply {}", chosen.join(" ")));
+    }
+}
+
+/// The last line where success hides work for people.
+pub fn exit_line(paper: &mut Paper, status: &Status, verdict: Verdict) {
+    let summary = status.summary();
+    let people = summary.need_admin_consent.len()
+        + summary.need_sign_in.len()
+        + summary.need_portal_authorization.len();
+    if verdict == Verdict::Done && people > 0 {
+        let verb = if people == 1 { "is" } else { "are" };
+        paper.line(
+            0,
+            &[word(
+                Ink::Plain,
+                format!("exit 0: {} for people {verb} left", count(people, "step")),
+            )],
+        );
+    }
+}

@@ -1,0 +1,230 @@
+//! Reports on disk: JSON, Markdown, CSV.
+
+use std::{io::Write, path::Path};
+
+use serde_json::Value;
+
+use super::{
+    paper::clean,
+    status::{last_line_text, worst},
+};
+use crate::{
+    plan::Plan,
+    status::{FacetName, Status, TenantStatus, WaitingFor},
+};
+
+/// What a report file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The same document as `--json`.
+    Json,
+    /// For a ticket or a pull request.
+    Markdown,
+    /// For a spreadsheet.
+    Csv,
+}
+
+impl Kind {
+    /// What a file's name asks for.
+    ///
+    /// # Errors
+    /// Says what names are understood.
+    pub fn of(path: &Path) -> Result<Self, String> {
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("json") => Ok(Self::Json),
+            Some("md") => Ok(Self::Markdown),
+            Some("csv") => Ok(Self::Csv),
+            _ => Err(format!(
+                "{} ends in none of .json, .md, .csv, which say what to write",
+                path.display()
+            )),
+        }
+    }
+}
+
+/// Writes a file as a whole or not at all.
+///
+/// # Errors
+/// The folder does not exist or may not be written.
+pub fn save(path: &Path, text: &str) -> std::io::Result<()> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let mut file = tempfile::Builder::new().prefix(".tenantry-report").tempfile_in(folder)?;
+    file.write_all(text.as_bytes())?;
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}
+
+fn facet_text(tenant: &TenantStatus, name: FacetName) -> String {
+    let facet = tenant.facet(name);
+    let person = facet.waiting_for.map_or_else(String::new, |who| format!(" ({})", who.as_str()));
+    format!("{}{person}", facet.state.as_str())
+}
+
+/// The status as Markdown.
+pub fn status_markdown(status: &Status, sandbox: bool) -> String {
+    let cell =
+        |text: &str| clean(text).replace('\\', "\\\\").replace('|', "\\|").replace('<', "&lt;");
+    let mut text = format!("# tenantry status: fleet {}\n\n", status.fleet);
+    if sandbox {
+        text.push_str("**sandbox**: nothing here is real.\n\n");
+    }
+    text.push_str(&format!("{}\n\nAs of {}.\n\n", last_line_text(status), status.as_of));
+    text.push_str(
+        "| tenant | name | state | access | consent | secret | token | portal | registration |\n",
+    );
+    text.push_str("|---|---|---|---|---|---|---|---|---|\n");
+    for tenant in &status.tenants {
+        let facets = [
+            FacetName::Access,
+            FacetName::Consent,
+            FacetName::Secret,
+            FacetName::Token,
+            FacetName::Portal,
+            FacetName::Registration,
+        ]
+        .map(|name| facet_text(tenant, name));
+        text.push_str(&format!(
+            "| {} | {} | {} | {} |\n",
+            tenant.key,
+            cell(&tenant.name),
+            tenant.overall.as_str(),
+            facets.join(" | ")
+        ));
+    }
+    let blamed: Vec<_> = status.tenants.iter().filter_map(|t| worst(t).map(|w| (t, w))).collect();
+    if !blamed.is_empty() {
+        text.push_str("\n## What is wrong\n\n");
+        for (tenant, (name, facet)) in blamed {
+            let what = cell(&facet.evidence.what);
+            text.push_str(&format!("- **{}** {}: {what}\n", tenant.key, name.as_str()));
+        }
+    }
+    for (title, name, person) in [
+        ("Admin consent", FacetName::Consent, Some(WaitingFor::CustomerAdmin)),
+        ("Sign-in", FacetName::Token, Some(WaitingFor::Analyst)),
+        ("Portal authorization", FacetName::Portal, None),
+    ] {
+        let listed: Vec<_> = status
+            .tenants
+            .iter()
+            .filter(|tenant| match person {
+                Some(person) => tenant.waits(name, person),
+                None => tenant.needs_portal(),
+            })
+            .collect();
+        if listed.is_empty() {
+            continue;
+        }
+        text.push_str(&format!("\n## {title} ({})\n\n", listed.len()));
+        for tenant in listed {
+            let Some(next) = &tenant.facet(name).next_step else { continue };
+            text.push_str(&format!("- **{}**: {}", tenant.key, cell(&next.who)));
+            if let Some(link) = &next.link {
+                text.push_str(&format!(", <{link}>"));
+            }
+            for (value_name, value) in &next.values {
+                text.push_str(&format!(", {value_name} `{value}`"));
+            }
+            text.push('\n');
+        }
+    }
+    text.push_str(&format!("\n{}\n", last_line_text(status)));
+    text
+}
+
+/// The status as CSV (RFC 4180): a line a tenant.
+pub fn status_csv(status: &Status, sandbox: bool) -> String {
+    let mut text = String::from(
+        "tenant,name,tenantId,clientId,connector,state,registration,secret,consent,token,portal,access,needsPortalAuthorization,nextWho,nextWhat,link,sandbox\r\n",
+    );
+    for tenant in &status.tenants {
+        let next = FacetName::ALL.into_iter().find_map(|n| tenant.facet(n).next_step.as_ref());
+        let mut fields = vec![
+            tenant.key.to_string(),
+            tenant.name.clone(),
+            tenant.tenant_id.map_or_else(String::new, |id| id.to_string()),
+            tenant.client_id.map_or_else(String::new, |id| id.to_string()),
+            tenant.connector.to_string(),
+            tenant.overall.as_str().to_owned(),
+        ];
+        fields.extend(FacetName::ALL.map(|name| facet_text(tenant, name)));
+        fields.push(if tenant.needs_portal() { "yes" } else { "no" }.to_owned());
+        fields.push(next.map_or_else(String::new, |next| next.who.clone()));
+        fields.push(next.map_or_else(String::new, |next| next.what.clone()));
+        fields.push(next.and_then(|n| n.link.as_ref()).map_or_else(String::new, |l| l.to_string()));
+        fields.push(if sandbox { "yes" } else { "no" }.to_owned());
+        let line: Vec<_> = fields.iter().map(|field| csv_field(field)).collect();
+        text.push_str(&line.join(","));
+        text.push_str("\r\n");
+    }
+    text
+}
+
+/// A field in quotes where it needs them. One that a spreadsheet would take for a formula gets an
+/// apostrophe: names come from a manifest that a customer may have a hand in.
+fn csv_field(text: &str) -> String {
+    let mut text = clean(text);
+    if text.starts_with(['=', '+', '-', '@']) {
+        text.insert(0, '\'');
+    }
+    if text.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text
+    }
+}
+
+/// A plan as Markdown: the text of the screen in a block, under a heading that counts.
+pub fn plan_markdown(plan: &Plan, screen: &str, sandbox: bool) -> String {
+    let summary = plan.summary();
+    let note = if sandbox { "**sandbox**: nothing here is real.\n\n" } else { "" };
+    // A fence longer than any run of backticks in it cannot be closed from inside.
+    let longest = screen.split(|c| c != '`').map(str::len).max().unwrap_or(0);
+    let fence = "`".repeat(longest.max(2) + 1);
+    format!(
+        "# tenantry plan: fleet {}\n\n{note}{} to add, {} to change, {} to remove; {} steps for people.\n\nChecksum `{}`\n\n{fence}\n{screen}{fence}\n",
+        plan.fleet,
+        summary.add,
+        summary.change,
+        summary.remove,
+        summary.manual,
+        plan.checksum()
+    )
+}
+
+/// A plan as CSV (RFC 4180): a line a step.
+pub fn plan_csv(plan: &Plan) -> String {
+    let mut text = String::from("app,displayName,step,diagnostics\r\n");
+    for app in plan.apps.values() {
+        let codes: Vec<_> = app.diagnostics.iter().map(|d| d.code.as_str()).collect();
+        let kinds: Vec<_> = app.steps.iter().map(crate::plan::step::Step::kind).collect();
+        for kind in if kinds.is_empty() { vec![""] } else { kinds } {
+            let fields = [app.key.as_str(), &app.display_name, kind, &codes.join(" ")];
+            let line: Vec<_> = fields.iter().map(|field| csv_field(field)).collect();
+            text.push_str(&line.join(","));
+            text.push_str("\r\n");
+        }
+    }
+    text
+}
+
+/// A JSON document as it stands in a file.
+pub fn json_text(document: &Value) -> String {
+    format!("{document:#}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_can_neither_break_a_line_nor_start_a_formula() {
+        assert_eq!(csv_field("a,\"b\""), "\"a,\"\"b\"\"\"");
+        assert_eq!(csv_field("=cmd()"), "'=cmd()");
+        assert_eq!(csv_field("a\r\nb"), "a\u{fffd}\u{fffd}b");
+    }
+}

@@ -1,0 +1,98 @@
+//! The same for machines: stable, camelCase, additive changes only.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::{
+    ids::FleetName,
+    plan::{AppPlan, Plan, TenantPlan},
+    status::Status,
+};
+
+/// The version of every JSON document that tenantry prints.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// Plain data of ours always serialises: its maps have text keys and its numbers are finite.
+fn value(data: &impl Serialize) -> Value {
+    serde_json::to_value(data).unwrap_or(Value::Null)
+}
+
+/// A plan as JSON. `sandbox` says whether it was made against the sandbox.
+pub fn plan(plan: &Plan, sandbox: bool) -> Value {
+    let apps: Vec<Value> = plan.apps.values().map(app).collect();
+    let tenants: Vec<Value> = plan.tenants.values().map(tenant).collect();
+    json!({
+        "formatVersion": FORMAT_VERSION,
+        "fleet": plan.fleet,
+        "home": plan.home,
+        "sandbox": sandbox,
+        "checksum": plan.checksum(),
+        "apps": apps,
+        "tenants": tenants,
+        "orphans": value(&plan.orphans),
+        "diagnostics": value(&plan.diagnostics),
+        "summary": value(&plan.summary()),
+    })
+}
+
+fn app(app: &AppPlan) -> Value {
+    // Taken apart without `..`: a new member must be thought of here.
+    let AppPlan {
+        key,
+        display_name,
+        layout,
+        connector,
+        directory,
+        target,
+        steps,
+        pins: _,
+        diagnostics,
+        foreign,
+    } = app;
+    json!({
+        "key": key,
+        "displayName": display_name,
+        "layout": layout,
+        "connector": connector,
+        "directory": directory,
+        "clientId": target.client_id(),
+        "steps": value(steps),
+        "diagnostics": value(diagnostics),
+        "foreign": value(foreign),
+    })
+}
+
+fn tenant(tenant: &TenantPlan) -> Value {
+    let TenantPlan { key, name, directory, app, manual, diagnostics } = tenant;
+    json!({
+        "key": key,
+        "name": name,
+        "tenantId": directory,
+        "app": app,
+        "manual": value(manual),
+        "diagnostics": value(diagnostics),
+    })
+}
+
+/// The status of every tenant as JSON.
+pub fn status(status: &Status, sandbox: bool) -> Value {
+    let Status { fleet, home, as_of, tenants } = status;
+    document(
+        fleet,
+        json!({
+            "home": home,
+            "sandbox": sandbox,
+            "asOf": as_of,
+            "tenants": value(tenants),
+            "summary": value(&status.summary()),
+        }),
+    )
+}
+
+fn document(fleet: &FleetName, rest: Value) -> Value {
+    let mut document = json!({ "formatVersion": FORMAT_VERSION, "fleet": fleet });
+    if let (Some(document), Value::Object(rest)) = (document.as_object_mut(), rest) {
+        document.extend(rest);
+    }
+    document
+}

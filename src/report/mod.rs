@@ -1,0 +1,12 @@
+//! All words: text for people, JSON for machines, progress, files.
+
+pub mod apply;
+pub mod doctor;
+pub mod error;
+pub mod file;
+pub mod json;
+pub mod paper;
+pub mod plan;
+pub mod progress;
+pub mod schema;
+pub mod status;

@@ -1,0 +1,276 @@
+//! A plan, in words.
+
+use super::paper::{Ink, Paper, Word, shortened, word};
+use crate::{
+    manifest::Manifest,
+    plan::{
+        AppPlan, Outcome, Plan, TenantPlan,
+        diagnostic::{Code, Diagnostic, Severity},
+        manual::ManualKind,
+        step::{Edit, SecretReason, Step},
+    },
+};
+
+/// How many apps a plan shows before it says how many more there are.
+const SHOWN: usize = 12;
+
+/// How much of a plan is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// The first of each kind.
+    Short,
+    /// All of it, unchanged apps among them.
+    Full,
+}
+
+/// Writes a plan. `requests` are the Graph requests that reading took.
+pub fn write(paper: &mut Paper, manifest: &Manifest, plan: &Plan, requests: u32, extent: Extent) {
+    let home = &manifest.home.tenant;
+    paper.line(0, &[word(Ink::Bold, format!("Plan for fleet {}, home {home}", plan.fleet))]);
+    let shown: Vec<&AppPlan> = plan
+        .apps
+        .values()
+        .filter(|app| extent == Extent::Full || app.outcome() != Outcome::Unchanged || loud(app))
+        .collect();
+    let limit = if extent == Extent::Full { usize::MAX } else { SHOWN };
+    for app in shown.iter().take(limit) {
+        write_app(paper, plan, app);
+    }
+    if let Some(more) = shown.len().checked_sub(limit).filter(|more| *more > 0) {
+        paper.line(2, &[word(Ink::Dim, format!("… {more} more (--full shows all)"))]);
+    }
+    for tenant in plan.tenants.values() {
+        for diagnostic in tenant.diagnostics.iter().filter(|d| d.severity != Severity::Notice) {
+            let owned = plan.apps.get(&tenant.app).is_some_and(|app| {
+                app.diagnostics.iter().any(|other| other.code == diagnostic.code)
+            });
+            if !owned {
+                write_diagnostic(paper, 2, Some(tenant.key.as_str()), diagnostic);
+            }
+        }
+    }
+    for orphan in &plan.orphans {
+        paper.say(
+            2,
+            Some(word(Ink::Wait, "?")),
+            &format!(
+                "{}  app \"{}\" ({}) is of this fleet and stands in the manifest no more; it is left as it is",
+                orphan.key, orphan.display_name, orphan.client_id
+            ),
+        );
+    }
+    for diagnostic in &plan.diagnostics {
+        write_diagnostic(paper, 2, None, diagnostic);
+    }
+    write_last_line(paper, plan, requests);
+}
+
+/// Whether an app without steps still has something that must be seen.
+fn loud(app: &AppPlan) -> bool {
+    app.diagnostics.iter().any(|d| d.severity != Severity::Notice || d.code == Code::ForeignKept)
+}
+
+fn write_last_line(paper: &mut Paper, plan: &Plan, requests: u32) {
+    let summary = plan.summary();
+    if plan.is_empty() && summary.blocked == 0 && summary.unreadable == 0 {
+        let apps = count(plan.apps.len(), "app");
+        let verb = if plan.apps.len() == 1 { "is" } else { "are" };
+        paper.line(
+            0,
+            &[word(
+                Ink::Plain,
+                format!(
+                    "No changes. {apps} {verb} as the manifest says ({}, 0 writes).",
+                    count(requests as usize, "request")
+                ),
+            )],
+        );
+        return;
+    }
+    let mut line = format!(
+        "Plan: {} to add, {} to change, {} to remove",
+        summary.add, summary.change, summary.remove
+    );
+    if summary.blocked > 0 {
+        line.push_str(&format!(", {} blocked", summary.blocked));
+    }
+    if summary.unreadable > 0 {
+        line.push_str(&format!(", {} unreadable", summary.unreadable));
+    }
+    line.push_str(&format!("; {} for people.", count(summary.manual, "step")));
+    paper.say(0, None, &line);
+}
+
+/// `1 app`, `2 apps`.
+pub(super) fn count(n: usize, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
+}
+
+fn write_app(paper: &mut Paper, plan: &Plan, app: &AppPlan) {
+    let mark = match app.outcome() {
+        Outcome::Add => word(Ink::Good, "+"),
+        Outcome::Change => word(Ink::Wait, "~"),
+        Outcome::Unchanged => word(Ink::Plain, "="),
+        Outcome::Unreadable => word(Ink::Wait, "?"),
+        Outcome::Blocked => word(Ink::Bad, "×"),
+    };
+    let key = shortened(app.key.as_str(), 24);
+    let name = format!("app \"{}\"", app.display_name);
+    paper.line(2, &[mark, word(Ink::Bold, format!("{key:<11}")), word(Ink::Plain, name)]);
+    let indent = 16;
+    for step in &app.steps {
+        write_step(paper, indent, step);
+    }
+    for diagnostic in &app.diagnostics {
+        // What shortens a secret stands beside the secret.
+        if diagnostic.severity != Severity::Notice && diagnostic.code != Code::SecretShortened
+            || matches!(diagnostic.code, Code::ForeignKept | Code::BlastRadius | Code::InTheBin)
+        {
+            write_diagnostic(paper, indent, None, diagnostic);
+        }
+    }
+    let users: Vec<&TenantPlan> = plan.tenants.values().filter(|t| t.app == app.key).collect();
+    let many = users.len() > 1;
+    for kind in [ManualKind::AdminConsent, ManualKind::SignIn, ManualKind::PortalAuthorization] {
+        let asked: Vec<_> = users
+            .iter()
+            .flat_map(|tenant| tenant.manual.iter().map(move |manual| (*tenant, manual)))
+            .filter(|(_, manual)| manual.kind == kind)
+            .collect();
+        let text = match (asked.as_slice(), many) {
+            ([], _) => continue,
+            ([(_, manual)], false) => match kind {
+                ManualKind::AdminConsent => format!("{} consents (link)", manual.who),
+                ManualKind::SignIn => format!("{} signs in", manual.who),
+                ManualKind::PortalAuthorization => {
+                    "someone authorizes the app in the Defender portal".to_owned()
+                }
+            },
+            (several, _) => {
+                let keys: Vec<_> =
+                    several.iter().map(|(tenant, _)| tenant.key.as_str()).take(6).collect();
+                let more = several.len() - keys.len();
+                let tail = if more > 0 { format!(", … {more} more") } else { String::new() };
+                let names = format!("{}{tail}", keys.join(", "));
+                match kind {
+                    ManualKind::AdminConsent => {
+                        format!("administrators consent (link): {names}")
+                    }
+                    ManualKind::SignIn => format!("the analyst signs in for: {names}"),
+                    ManualKind::PortalAuthorization => {
+                        format!("someone authorizes the app in the Defender portal of: {names}")
+                    }
+                }
+            }
+        };
+        paper.say(indent, Some(word(Ink::Wait, "!")), &text);
+    }
+}
+
+fn write_step(paper: &mut Paper, indent: usize, step: &Step) {
+    let plus = || Some(word(Ink::Good, "+"));
+    let change = || Some(word(Ink::Wait, "~"));
+    match step {
+        Step::RestoreApplication { .. } => {
+            paper.say(indent, plus(), "restored from the bin, not made twice");
+        }
+        Step::CreateApplication { registration, .. } => {
+            for uri in &registration.redirect_uris {
+                paper.say(indent, plus(), &format!("redirect URI   {uri}"));
+            }
+        }
+        Step::PatchApplication { edits, .. } => {
+            for edit in edits {
+                for line in edit_lines(edit) {
+                    paper.say(indent, change(), &line);
+                }
+            }
+        }
+        Step::RemoveSecret { .. } => paper.say(
+            indent,
+            Some(word(Ink::Bad, "-")),
+            "client secret  one of ours whose value was lost before it was stored",
+        ),
+        Step::AddSecret { lifetime, reason, capped_by } => {
+            let because = match reason {
+                SecretReason::First => "",
+                SecretReason::Renewal => ", beside the one that ends soon",
+                SecretReason::Expired => ", because the old one has expired",
+                SecretReason::ValueLost => ", because the value of the old one was lost",
+                SecretReason::RemovedOutside => ", because somebody removed the old one",
+            };
+            let cap = capped_by.as_ref().map_or_else(String::new, |cap| {
+                format!(" instead of {}: policy \"{}\" caps it", cap.wanted, cap.policy)
+            });
+            paper.say(indent, plus(), &format!("client secret  {lifetime}{cap}{because}"));
+        }
+    }
+}
+
+/// An edit, a line for each thing that changes.
+pub(super) fn edit_lines(edit: &Edit) -> Vec<String> {
+    fn sets<T: Ord + std::fmt::Display>(
+        what: &str,
+        from: &std::collections::BTreeSet<T>,
+        to: &std::collections::BTreeSet<T>,
+    ) -> Vec<String> {
+        let added = to.difference(from).map(|one| format!("{what} + {one}"));
+        let removed = from.difference(to).map(|one| format!("{what} - {one}"));
+        added.chain(removed).collect()
+    }
+    match edit {
+        Edit::DisplayName(change) => {
+            vec![format!("name           \"{}\" → \"{}\"", change.from, change.to)]
+        }
+        Edit::Audience(change) => {
+            let text = |audience: Option<crate::registration::Audience>| {
+                audience.map_or("(unknown)", crate::registration::Audience::as_str)
+            };
+            vec![format!("audience       {} → {}", text(change.from), text(change.to))]
+        }
+        Edit::RedirectUris(change) => sets("redirect URI  ", &change.from, &change.to),
+        Edit::Permissions(change) => {
+            let named = |set: &std::collections::BTreeSet<crate::registration::Permission>| {
+                set.iter().map(permission_name).collect::<std::collections::BTreeSet<_>>()
+            };
+            sets("permission    ", &named(&change.from), &named(&change.to))
+        }
+        Edit::Links(_) => vec!["links of the consent page".to_owned()],
+        Edit::Tags(change) => sets("tag           ", &change.from, &change.to),
+    }
+}
+
+fn permission_name(permission: &crate::registration::Permission) -> String {
+    use crate::{connector::KNOWN_PERMISSIONS, registration::PermissionKind};
+    let kind = match permission.kind {
+        PermissionKind::Application => "application",
+        PermissionKind::Delegated => "delegated",
+    };
+    let id = permission.id.as_uuid();
+    let name = KNOWN_PERMISSIONS
+        .iter()
+        .find(|(resource, _, role, scope)| {
+            *resource == permission.resource && [*role, *scope].contains(&Some(id))
+        })
+        .map_or_else(|| id.to_string(), |(_, name, ..)| (*name).to_owned());
+    format!("{name} ({kind})")
+}
+
+pub(super) fn write_diagnostic(
+    paper: &mut Paper,
+    indent: usize,
+    whose: Option<&str>,
+    diagnostic: &Diagnostic,
+) {
+    let mark: Word = match diagnostic.severity {
+        Severity::Error => word(Ink::Bad, "×"),
+        Severity::Warning => word(Ink::Wait, "!"),
+        Severity::Notice => word(Ink::Dim, "·"),
+    };
+    let whose = whose.map_or_else(String::new, |key| format!("{key}: "));
+    paper.say(indent, Some(mark), &format!("{whose}{}", diagnostic.summary));
+    if let Some(hint) = diagnostic.hint.as_ref().filter(|_| diagnostic.severity != Severity::Notice)
+    {
+        paper.say(indent + 2, None, hint);
+    }
+}

@@ -1,0 +1,101 @@
+//! What people see while it works: bars on a terminal, nothing without one.
+
+use std::{sync::Arc, time::Duration};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::event::Event;
+
+/// What a bar counts, for its line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Reading directories.
+    Read,
+    /// Changing apps.
+    Apply,
+    /// Asking what works.
+    Prove,
+}
+
+/// The bars. Cloning gives another hand on the same ones.
+#[derive(Debug, Clone)]
+pub struct Progress {
+    bars: Arc<MultiProgress>,
+    shown: bool,
+}
+
+impl Progress {
+    /// Bars on stderr, where that is a terminal and they are wanted.
+    pub fn new(wanted: bool) -> Self {
+        let target =
+            if wanted { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let bars = MultiProgress::with_draw_target(target);
+        let shown = wanted && !bars.is_hidden();
+        Self { bars: Arc::new(bars), shown }
+    }
+
+    /// A bar for one phase.
+    pub fn bar(&self, phase: Phase, of: usize) -> Bar {
+        let (name, what) = match phase {
+            Phase::Read => ("read", "directories"),
+            Phase::Apply => ("apply", "apps"),
+            Phase::Prove => ("prove", "tenants"),
+        };
+        let bar = self.bars.add(ProgressBar::new(of as u64));
+        let template = format!(
+            "{name:<8} {{bar:20}}  {{pos}}/{{len}} {what}  {{per_sec}}  {{elapsed}}  {{msg}}"
+        );
+        if let Ok(style) = ProgressStyle::with_template(&template) {
+            bar.set_style(style.progress_chars("██░"));
+        }
+        bar.enable_steady_tick(Duration::from_millis(200));
+        Bar { bar }
+    }
+
+    /// Prints a line to stderr, above the bars where there are some.
+    pub fn say(&self, line: &str) {
+        if self.shown {
+            self.bars.suspend(|| anstream::eprint!("{line}"));
+        } else {
+            anstream::eprint!("{line}");
+        }
+    }
+}
+
+/// One bar.
+#[derive(Debug, Clone)]
+pub struct Bar {
+    bar: ProgressBar,
+}
+
+impl Bar {
+    /// One more is done.
+    pub fn step(&self) {
+        self.bar.inc(1);
+    }
+
+    /// Shows what an event means to someone who waits.
+    pub fn hear(&self, event: &Event) {
+        match event {
+            Event::Throttled { seconds, .. } => {
+                self.bar.set_message(format!("throttled, {seconds} s"));
+            }
+            Event::StepDone { .. } | Event::StepFailed { .. } => self.bar.set_message(""),
+            Event::Planned { .. }
+            | Event::StepStarted { .. }
+            | Event::StepSkipped { .. }
+            | Event::Proved { .. }
+            | Event::Summary { .. } => {}
+        }
+    }
+
+    /// Says what is waited for.
+    pub fn message(&self, text: String) {
+        self.bar.set_message(text);
+    }
+
+    /// Leaves the bar as it is.
+    pub fn finish(&self) {
+        self.bar.finish();
+    }
+}

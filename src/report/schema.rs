@@ -1,0 +1,265 @@
+//! JSON Schemas of what tenantry prints: open, because members are only ever added.
+
+use serde_json::{Value, json};
+
+use crate::{
+    plan::diagnostic::Code,
+    status::{FacetName, Overall, State, WaitingFor},
+};
+
+const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
+
+/// Kinds of steps, as in a plan and in events.
+const STEPS: [&str; 5] = [
+    "restore-application",
+    "create-application",
+    "patch-application",
+    "remove-secret",
+    "add-secret",
+];
+
+fn text() -> Value {
+    json!({ "type": "string" })
+}
+
+fn guid() -> Value {
+    json!({ "type": "string", "format": "uuid" })
+}
+
+fn moment() -> Value {
+    json!({ "type": "string", "format": "date-time" })
+}
+
+fn count() -> Value {
+    json!({ "type": "integer", "minimum": 0 })
+}
+
+fn list(of: Value) -> Value {
+    json!({ "type": "array", "items": of })
+}
+
+fn or_null(of: Value) -> Value {
+    json!({ "anyOf": [of, { "type": "null" }] })
+}
+
+fn words(words: impl IntoIterator<Item = &'static str>) -> Value {
+    json!({ "enum": words.into_iter().collect::<Vec<_>>() })
+}
+
+/// An object of which these members are always there.
+fn object(always: Value, sometimes: Value) -> Value {
+    let mut properties = always.clone();
+    let required: Vec<_> = always.as_object().into_iter().flat_map(|o| o.keys().cloned()).collect();
+    if let (Some(all), Value::Object(more)) = (properties.as_object_mut(), sometimes) {
+        all.extend(more);
+    }
+    json!({ "type": "object", "properties": properties, "required": required })
+}
+
+fn document(title: &str, schema: Value) -> Value {
+    let mut document = json!({ "$schema": DIALECT, "title": title });
+    if let (Some(document), Value::Object(schema)) = (document.as_object_mut(), schema) {
+        document.extend(schema);
+    }
+    document
+}
+
+fn diagnostic() -> Value {
+    object(
+        json!({
+            "severity": words(["error", "warning", "notice"]),
+            "code": words(Code::ALL.iter().map(|code| code.as_str())),
+            "summary": text(),
+        }),
+        json!({ "hint": text() }),
+    )
+}
+
+/// The schema of `plan --json`.
+pub fn plan() -> Value {
+    let step = object(
+        json!({ "kind": words(STEPS) }),
+        json!({
+            "edits": list(object(json!({ "property": text(), "from": {}, "to": {} }), json!({}))),
+            "lifetime": text(),
+            "reason": text(),
+        }),
+    );
+    let app = object(
+        json!({ "key": text(), "steps": list(step), "diagnostics": list(diagnostic()) }),
+        json!({ "displayName": text(), "clientId": or_null(guid()), "directory": or_null(guid()) }),
+    );
+    let manual = object(
+        json!({
+            "kind": words(["admin-consent", "sign-in", "portal-authorization"]),
+            "who": text(),
+            "values": { "type": "object", "additionalProperties": text() },
+        }),
+        json!({ "link": text(), "since": moment() }),
+    );
+    let tenant = object(
+        json!({
+            "key": text(),
+            "tenantId": or_null(guid()),
+            "app": text(),
+            "manual": list(manual),
+            "diagnostics": list(diagnostic()),
+        }),
+        json!({ "name": text() }),
+    );
+    document(
+        "tenantry plan --json",
+        object(
+            json!({
+                "formatVersion": { "const": super::json::FORMAT_VERSION },
+                "fleet": text(),
+                "checksum": { "type": "string", "pattern": "^[0-9a-f]{64}$" },
+                "apps": list(app),
+                "tenants": list(tenant),
+                "summary": summary_of_plan(),
+            }),
+            json!({ "home": guid(), "sandbox": { "type": "boolean" }, "diagnostics": list(diagnostic()) }),
+        ),
+    )
+}
+
+fn summary_of_plan() -> Value {
+    object(
+        json!({
+            "add": count(), "change": count(), "remove": count(), "unchanged": count(),
+            "unreadable": count(), "blocked": count(), "manual": count(),
+        }),
+        json!({}),
+    )
+}
+
+/// The schema of a line of `apply --json`.
+pub fn event() -> Value {
+    let failure = object(
+        json!({ "cause": text(), "message": text() }),
+        json!({
+            "status": count(), "code": text(), "requestId": text(), "at": moment(), "hint": text(),
+        }),
+    );
+    document(
+        "a line of tenantry apply --json",
+        object(
+            json!({
+                "at": moment(),
+                "type": words([
+                    "planned", "step-started", "step-done", "step-failed", "step-skipped",
+                    "throttled", "consent-link", "consent-granted", "consent-denied", "proved",
+                    "summary",
+                ]),
+            }),
+            json!({
+                "app": text(),
+                "tenant": text(),
+                "step": words(STEPS),
+                "clientId": guid(),
+                "keyId": guid(),
+                "ends": moment(),
+                "failure": failure,
+                "because": text(),
+                "directory": guid(),
+                "seconds": count(),
+                "checksum": text(),
+                "summary": summary_of_plan(),
+                "done": count(),
+                "failed": list(text()),
+                "interrupted": list(text()),
+                "tenants": summary_of_status(),
+            }),
+        ),
+    )
+}
+
+fn summary_of_status() -> Value {
+    object(
+        json!({
+            "reading": count(), "actionDue": count(), "notReading": count(),
+            "onboarding": count(), "unknown": count(),
+            "needPortalAuthorization": list(text()),
+            "needAdminConsent": list(text()),
+            "needSignIn": list(text()),
+        }),
+        json!({}),
+    )
+}
+
+/// The schema of `status --json`.
+pub fn status() -> Value {
+    let overall = [
+        Overall::NotReading,
+        Overall::Unknown,
+        Overall::Onboarding,
+        Overall::ActionDue,
+        Overall::Reading,
+    ];
+    let states = [
+        State::Ok,
+        State::Waiting,
+        State::Expiring,
+        State::Failed,
+        State::Unknown,
+        State::NotNeeded,
+    ];
+    let people = [
+        WaitingFor::Operator,
+        WaitingFor::CustomerAdmin,
+        WaitingFor::Analyst,
+        WaitingFor::PortalAdmin,
+        WaitingFor::Microsoft,
+        WaitingFor::Time,
+    ];
+    let next_step = object(
+        json!({ "who": text(), "what": text() }),
+        json!({
+            "link": text(),
+            "values": { "type": "object", "additionalProperties": text() },
+            "command": text(),
+        }),
+    );
+    let evidence = object(
+        json!({ "kind": words(["proved", "attested", "observed"]), "at": moment(), "what": text() }),
+        json!({}),
+    );
+    let facet = object(
+        json!({
+            "state": words(states.map(State::as_str)),
+            "evidence": evidence,
+            "checkedAt": moment(),
+            "nextStep": or_null(next_step),
+        }),
+        json!({
+            "waitingFor": words(people.map(WaitingFor::as_str)),
+            "since": moment(),
+            "ends": moment(),
+        }),
+    );
+    let facets: serde_json::Map<_, _> =
+        FacetName::ALL.into_iter().map(|name| (name.as_str().to_owned(), facet.clone())).collect();
+    let tenant = object(
+        json!({
+            "key": text(),
+            "tenantId": or_null(guid()),
+            "clientId": or_null(guid()),
+            "overall": words(overall.map(Overall::as_str)),
+            "facets": object(Value::Object(facets), json!({})),
+        }),
+        json!({ "name": text(), "connector": text(), "lastGood": moment() }),
+    );
+    document(
+        "tenantry status --json",
+        object(
+            json!({
+                "formatVersion": { "const": super::json::FORMAT_VERSION },
+                "fleet": text(),
+                "asOf": moment(),
+                "tenants": list(tenant),
+                "summary": summary_of_status(),
+            }),
+            json!({ "home": guid(), "sandbox": { "type": "boolean" } }),
+        ),
+    )
+}

@@ -1,0 +1,370 @@
+//! The tenants, in words: the table, what is wrong, who must still do what.
+
+use super::{
+    paper::{Ink, Paper, Word, shortened, word},
+    plan::count,
+};
+use crate::status::{
+    EvidenceKind, Facet, FacetName, NextStep, Overall, State, Status, TenantStatus, WaitingFor,
+};
+
+/// How many causes are spelled out under the table.
+const CAUSES: usize = 10;
+
+/// The tenant as a whole, as a person reads it.
+pub(super) fn overall_word(overall: Overall) -> Word {
+    match overall {
+        Overall::NotReading => word(Ink::Bad, "NOT READING"),
+        Overall::Unknown => word(Ink::Bad, "unknown"),
+        Overall::Onboarding => word(Ink::Wait, "onboarding"),
+        Overall::ActionDue => word(Ink::Wait, "action due"),
+        Overall::Reading => word(Ink::Good, "reading"),
+    }
+}
+
+/// A facet in one word.
+pub(super) fn facet_word(status: &Status, facet: &Facet) -> Word {
+    let days = facet
+        .ends
+        .map(|end| format!(" {} d", end.duration_since(status.as_of).as_hours() / 24))
+        .unwrap_or_default();
+    match (facet.state, facet.evidence.kind) {
+        (State::Ok, EvidenceKind::Attested) => word(Ink::Good, "attested"),
+        (State::Ok, EvidenceKind::Proved | EvidenceKind::Observed) => {
+            word(Ink::Good, format!("ok{days}"))
+        }
+        (State::Waiting, _) => word(Ink::Wait, "waiting"),
+        (State::Expiring, _) => word(Ink::Wait, format!("expiring{days}")),
+        (State::Failed, _) => word(Ink::Bad, "failed"),
+        (State::Unknown, _) => word(Ink::Bad, "unknown"),
+        (State::NotNeeded, _) => word(Ink::Dim, "–"),
+    }
+}
+
+/// Writes the table, worst first, and under it the causes and the lists of those who are waited
+/// for.
+pub fn write(paper: &mut Paper, status: &Status) {
+    table(paper, status);
+    causes(paper, status);
+    consent(paper, status);
+    sign_in(paper, status);
+    portal(paper, status);
+    paper.gap();
+    last_line(paper, status);
+}
+
+fn table(paper: &mut Paper, status: &Status) {
+    if status.tenants.is_empty() {
+        paper.line(0, &[word(Ink::Plain, "No tenants.")]);
+        return;
+    }
+    let roomy = paper.width() >= 110;
+    let longest = if roomy { 32 } else { 18 };
+    let mut head: Vec<Word> = ["TENANT", "STATE", "ACCESS", "CONSENT", "SECRET", "TOKEN", "PORTAL"]
+        .map(|title| word(Ink::Bold, title))
+        .into();
+    if roomy {
+        head.push(word(Ink::Bold, "WHOSE TURN"));
+    }
+    let mut rows = vec![head];
+    for tenant in &status.tenants {
+        let cell = |name| facet_word(status, tenant.facet(name));
+        let mut row = vec![
+            word(Ink::Plain, shortened(tenant.key.as_str(), longest)),
+            overall_word(tenant.overall),
+            cell(FacetName::Access),
+            cell(FacetName::Consent),
+            cell(FacetName::Secret),
+            cell(FacetName::Token),
+            cell(FacetName::Portal),
+        ];
+        if roomy {
+            row.push(word(Ink::Plain, turn(tenant)));
+        }
+        rows.push(row);
+    }
+    paper.table(0, &rows);
+}
+
+/// Whose turn it is, first the one that everything waits for.
+fn turn(tenant: &TenantStatus) -> &'static str {
+    FacetName::ALL.into_iter().find_map(|name| tenant.facet(name).waiting_for).map_or("", person)
+}
+
+/// A person, in words.
+pub(super) fn person(who: WaitingFor) -> &'static str {
+    match who {
+        WaitingFor::Operator => "the operator",
+        WaitingFor::CustomerAdmin => "the customer's administrator",
+        WaitingFor::Analyst => "the analyst",
+        WaitingFor::PortalAdmin => "a portal administrator",
+        WaitingFor::Microsoft => "Microsoft",
+        WaitingFor::Time => "nobody, it will pass",
+    }
+}
+
+/// The facet that is to blame for a tenant that is not well.
+pub(super) fn worst(tenant: &TenantStatus) -> Option<(FacetName, &Facet)> {
+    let of = |state: State| {
+        FacetName::ALL
+            .into_iter()
+            .map(|name| (name, tenant.facet(name)))
+            .find(|(_, facet)| facet.state == state)
+    };
+    of(State::Failed).or_else(|| of(State::Unknown)).or_else(|| of(State::Expiring))
+}
+
+fn causes(paper: &mut Paper, status: &Status) {
+    let blamed: Vec<_> = status
+        .tenants
+        .iter()
+        .filter_map(|tenant| worst(tenant).map(|(name, facet)| (tenant, name, facet)))
+        .collect();
+    if blamed.is_empty() {
+        return;
+    }
+    paper.gap();
+    for (tenant, name, facet) in blamed.iter().take(CAUSES) {
+        let next = facet.next_step.as_ref().map_or_else(String::new, |next| {
+            let command = next.command.as_deref().map_or_else(String::new, |c| format!("  {c}"));
+            format!(" {}: {}.{command}", capital(&next.who), next.what)
+        });
+        paper.say(
+            0,
+            None,
+            &format!(
+                "{}: {} {}: {}.{next}",
+                tenant.key,
+                name.as_str(),
+                facet.state.as_str(),
+                facet.evidence.what
+            ),
+        );
+    }
+    if blamed.len() > CAUSES {
+        paper.line(
+            0,
+            &[word(Ink::Dim, format!("… {} more: tenantry explain KEY", blamed.len() - CAUSES))],
+        );
+    }
+}
+
+pub(super) fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}
+
+fn heading(paper: &mut Paper, title: &str, n: usize, where_to: &str) {
+    paper.gap();
+    paper.line(
+        0,
+        &[word(Ink::Bold, format!("{title} ({n})")), word(Ink::Plain, format!("  {where_to}"))],
+    );
+}
+
+fn key_column(tenants: &[(&TenantStatus, &Facet)]) -> usize {
+    tenants.iter().map(|(tenant, _)| tenant.key.as_str().len()).max().unwrap_or(0).clamp(8, 24)
+}
+
+fn waiting(status: &Status, name: FacetName, person: WaitingFor) -> Vec<(&TenantStatus, &Facet)> {
+    status
+        .tenants
+        .iter()
+        .filter(|tenant| tenant.waits(name, person))
+        .map(|tenant| (tenant, tenant.facet(name)))
+        .collect()
+}
+
+fn since(facet: &Facet) -> String {
+    facet.since.map_or_else(String::new, |since| format!("since {}", since.strftime("%Y-%m-%d")))
+}
+
+fn link_of(next: Option<&NextStep>) -> &str {
+    next.and_then(|next| next.link.as_ref()).map_or("(no link yet)", |link| link.as_str())
+}
+
+fn consent(paper: &mut Paper, status: &Status) {
+    let tenants = waiting(status, FacetName::Consent, WaitingFor::CustomerAdmin);
+    if tenants.is_empty() {
+        return;
+    }
+    heading(paper, "Consent", tenants.len(), "send these to the customers' administrators");
+    let column = key_column(&tenants);
+    for (tenant, facet) in &tenants {
+        let key = shortened(tenant.key.as_str(), column);
+        let link = link_of(facet.next_step.as_ref());
+        paper.line(2, &[word(Ink::Plain, format!("{key:<column$}")), word(Ink::Plain, link)]);
+    }
+}
+
+fn sign_in(paper: &mut Paper, status: &Status) {
+    let tenants = waiting(status, FacetName::Token, WaitingFor::Analyst);
+    if tenants.is_empty() {
+        return;
+    }
+    heading(paper, "Sign-in", tenants.len(), "each analyst signs in once");
+    let column = key_column(&tenants);
+    for (tenant, facet) in &tenants {
+        let key = shortened(tenant.key.as_str(), column);
+        let who = facet.next_step.as_ref().map_or("", |next| next.who.as_str());
+        paper.line(2, &[word(Ink::Plain, format!("{key:<column$}")), word(Ink::Plain, who)]);
+    }
+}
+
+/// Writes the list of tenants that still need portal authorization, with all there is to paste.
+pub fn portal(paper: &mut Paper, status: &Status) {
+    let tenants: Vec<_> = status
+        .tenants
+        .iter()
+        .filter(|tenant| tenant.needs_portal())
+        .map(|tenant| (tenant, tenant.facet(FacetName::Portal)))
+        .collect();
+    if tenants.is_empty() {
+        return;
+    }
+    heading(
+        paper,
+        "Portal authorization",
+        tenants.len(),
+        "Settings › Endpoints › APIs › SIEM › MSSP",
+    );
+    let column = key_column(&tenants);
+    for (tenant, facet) in &tenants {
+        let key = shortened(tenant.key.as_str(), column);
+        let next = facet.next_step.as_ref();
+        paper.line(
+            2,
+            &[
+                word(Ink::Plain, format!("{key:<column$}")),
+                word(Ink::Plain, link_of(next)),
+                word(Ink::Dim, since(facet)),
+            ],
+        );
+        for (name, value) in next.into_iter().flat_map(|next| &next.values) {
+            paper.line(
+                2 + column + 1,
+                &[word(Ink::Dim, format!("{name:<18}")), word(Ink::Plain, value)],
+            );
+        }
+    }
+    paper.say(
+        2,
+        Some(word(Ink::Dim, "·")),
+        "no call can show whether this was done; Microsoft says since 2026-09 that it belongs to the \
+         deprecated SIEM API. Who has done it is recorded per tenant, and for this application id only",
+    );
+}
+
+/// The line that every screen and report ends with.
+pub fn last_line_text(status: &Status) -> String {
+    let summary = status.summary();
+    let mut parts = Vec::new();
+    for (n, words) in [
+        (summary.reading, "reading"),
+        (summary.action_due, "action due"),
+        (summary.not_reading, "NOT READING"),
+        (summary.onboarding, "onboarding"),
+        (summary.unknown, "unknown"),
+    ] {
+        if n > 0 {
+            parts.push(format!("{n} {words}"));
+        }
+    }
+    let mut people = Vec::new();
+    for (n, words) in [
+        (summary.need_admin_consent.len(), "admin consent"),
+        (summary.need_sign_in.len(), "sign-in"),
+        (summary.need_portal_authorization.len(), "portal authorization"),
+    ] {
+        if n > 0 {
+            people.push(format!("{n} {words}"));
+        }
+    }
+    let needs = match people.as_slice() {
+        [] => "nobody is waited for".to_owned(),
+        [first, rest @ ..] => {
+            let verb = if first.starts_with("1 ") { "needs" } else { "need" };
+            let first = first.replacen(' ', &format!(" {verb} "), 1);
+            std::iter::once(first).chain(rest.iter().cloned()).collect::<Vec<_>>().join(", ")
+        }
+    };
+    format!("{}: {}; {needs}", count(status.tenants.len(), "tenant"), parts.join(" · "))
+}
+
+/// Writes that line.
+pub fn last_line(paper: &mut Paper, status: &Status) {
+    paper.say(0, None, &last_line_text(status));
+}
+
+/// Writes one tenant, whole: cause, whose turn, what to do, the command to run.
+pub fn explain(paper: &mut Paper, status: &Status, tenant: &TenantStatus) {
+    let legacy = if tenant.connector.needs().legacy { " (legacy)" } else { "" };
+    let directory =
+        tenant.tenant_id.map_or_else(|| "directory unknown".to_owned(), |id| id.to_string());
+    paper.line(
+        0,
+        &[
+            word(Ink::Bold, tenant.key.as_str()),
+            word(
+                Ink::Plain,
+                format!("· {} · {directory} · connector {}{legacy}", tenant.name, tenant.connector),
+            ),
+        ],
+    );
+    if let Some(client) = tenant.client_id {
+        paper.line(0, &[word(Ink::Plain, format!("application id {client}"))]);
+    }
+    paper.line(0, &[word(Ink::Plain, "It is"), overall_word(tenant.overall)]);
+    paper.gap();
+    let mut rows = Vec::new();
+    for name in FacetName::ALL {
+        let facet = tenant.facet(name);
+        let kind = match (facet.state, facet.evidence.kind) {
+            (State::NotNeeded, EvidenceKind::Observed) => "",
+            (_, EvidenceKind::Proved) => "proved",
+            (_, EvidenceKind::Attested) => "attested",
+            (_, EvidenceKind::Observed) => "observed",
+        };
+        rows.push((name, facet_word(status, facet), kind, &facet.evidence.what));
+    }
+    for (name, state, kind, what) in rows {
+        paper.line(
+            2,
+            &[word(Ink::Plain, format!("{:<13}", name.as_str())), state, word(Ink::Dim, kind)],
+        );
+        paper.say(16, None, what);
+    }
+    // The same step may stand under several facets; it is told once.
+    let mut told: Vec<&NextStep> = Vec::new();
+    for name in FacetName::ALL {
+        let facet = tenant.facet(name);
+        let Some(next) = facet.next_step.as_ref().filter(|next| !told.contains(next)) else {
+            continue;
+        };
+        told.push(next);
+        paper.gap();
+        paper.line(
+            0,
+            &[word(Ink::Bold, "Turn:"), word(Ink::Plain, &next.who), word(Ink::Dim, since(facet))],
+        );
+        let mut n = 0;
+        let mut step = |paper: &mut Paper, text: String| {
+            n += 1;
+            paper.say(0, Some(word(Ink::Plain, format!("{n}."))), &text);
+        };
+        if let Some(link) = &next.link {
+            step(paper, format!("Open   {link}"));
+        }
+        for (name, value) in &next.values {
+            step(paper, format!("Have   {name}   {value}"));
+        }
+        step(paper, capital(&next.what));
+        if let Some(command) = &next.command {
+            step(paper, command.clone());
+        }
+    }
+    if tenant.overall == Overall::Reading {
+        paper.gap();
+        paper.line(0, &[word(Ink::Good, "Nothing is left to do.")]);
+    }
+}

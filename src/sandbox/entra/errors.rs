@@ -1,0 +1,98 @@
+//! How Entra ID says no: `AADSTS…` documents
+//! (<https://learn.microsoft.com/en-us/entra/identity-platform/reference-error-codes>).
+
+use jiff::Timestamp;
+use serde_json::json;
+
+use crate::sandbox::{http::Response, random};
+
+/// A refusal of Entra ID.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::sandbox) struct Aadsts {
+    /// HTTP status.
+    pub(in crate::sandbox) status: u16,
+    /// OAuth's `error`.
+    pub(in crate::sandbox) error: &'static str,
+    /// The number after `AADSTS`.
+    pub(in crate::sandbox) code: u32,
+    /// The sentence after it.
+    pub(in crate::sandbox) message: String,
+}
+
+impl Aadsts {
+    /// A refusal from its parts.
+    pub(in crate::sandbox) fn new(
+        status: u16,
+        error: &'static str,
+        code: u32,
+        message: impl Into<String>,
+    ) -> Self {
+        Self { status, error, code, message: message.into() }
+    }
+
+    /// 400 `invalid_request`.
+    pub(super) fn invalid_request(code: u32, message: impl Into<String>) -> Self {
+        Self::new(400, "invalid_request", code, message)
+    }
+
+    /// 401 `invalid_client`.
+    pub(super) fn invalid_client(code: u32, message: impl Into<String>) -> Self {
+        Self::new(401, "invalid_client", code, message)
+    }
+
+    /// 900144: a parameter is missing.
+    pub(super) fn missing(parameter: &str) -> Self {
+        Self::invalid_request(
+            900_144,
+            format!("The request body must contain the following parameter: '{parameter}'."),
+        )
+    }
+
+    /// 90002: no such directory. Discovery and the token endpoint differ in `error`.
+    pub(super) fn unknown_tenant(error: &'static str, tenant: &str) -> Self {
+        Self::new(
+            400,
+            error,
+            90_002,
+            format!(
+                "Tenant '{tenant}' not found. Check to make sure you have the correct tenant ID and are \
+                 signing into the correct cloud. Check with your subscription administrator, this may \
+                 happen if there are no active subscriptions for the tenant."
+            ),
+        )
+    }
+
+    /// 900023: the path names nothing that could be a directory.
+    pub(super) fn no_tenant_identifier(tenant: &str) -> Self {
+        Self::invalid_request(
+            900_023,
+            format!(
+                "Specified tenant identifier '{tenant}' is neither a valid DNS name, nor a valid external domain."
+            ),
+        )
+    }
+
+    /// The answer, at this time; `correlation` is the client's own id where it sent one.
+    pub(in crate::sandbox) fn response(
+        &self,
+        now: Timestamp,
+        correlation: Option<&str>,
+    ) -> Response {
+        let trace = random::guid();
+        let correlation = correlation.map_or_else(random::guid, str::to_owned);
+        let timestamp = now.strftime("%Y-%m-%d %H:%M:%SZ").to_string();
+        let Self { status, error, code, message } = self;
+        let body = json!({
+            "error": error,
+            "error_description": format!(
+                "AADSTS{code}: {message} Trace ID: {trace} Correlation ID: {correlation} Timestamp: {timestamp}"
+            ),
+            "error_codes": [code],
+            "timestamp": timestamp,
+            "trace_id": trace,
+            "correlation_id": correlation,
+            "error_uri": format!("https://login.microsoftonline.com/error?code={code}"),
+        });
+        Response::json(*status, &body).with("x-ms-request-id", trace)
+    }
+}

@@ -1,0 +1,397 @@
+//! The facets of every tenant, from inventory, vault and proofs: pure.
+//!
+//! Two laws: `unknown` is never shown as good, and what somebody said is never shown as proved.
+
+mod facets;
+mod overall;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde::Serialize;
+use url::Url;
+
+pub use self::overall::Overall;
+use crate::{
+    cloud::Cloud,
+    connector::Connector,
+    failure::Failure,
+    ids::{ClientId, FleetName, TenantId, TenantKey},
+    manifest::Manifest,
+    plan::{Plan, Seen},
+};
+
+/// One aspect of a tenant, in the order in which they become good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FacetName {
+    /// The app is as the manifest says.
+    Registration,
+    /// The vault holds a live credential that Entra accepts in the customer's directory.
+    Secret,
+    /// The customer's administrator has granted what the connector needs.
+    Consent,
+    /// A refresh token of the analyst is held and works.
+    Token,
+    /// The app was authorized in the Defender portal.
+    Portal,
+    /// Incidents can be read.
+    Access,
+}
+
+impl FacetName {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Registration, Self::Secret, Self::Consent, Self::Token, Self::Portal, Self::Access];
+
+    /// The stable word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Registration => "registration",
+            Self::Secret => "secret",
+            Self::Consent => "consent",
+            Self::Token => "token",
+            Self::Portal => "portal",
+            Self::Access => "access",
+        }
+    }
+}
+
+/// How a facet is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// Good, with evidence.
+    Ok,
+    /// Somebody or something has to act first.
+    Waiting,
+    /// Good, and soon not any more.
+    Expiring,
+    /// Tried, and refused.
+    Failed,
+    /// Could not be found out.
+    Unknown,
+    /// This tenant has no need of it.
+    NotNeeded,
+}
+
+impl State {
+    /// The stable word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Waiting => "waiting",
+            Self::Expiring => "expiring",
+            Self::Failed => "failed",
+            Self::Unknown => "unknown",
+            Self::NotNeeded => "not-needed",
+        }
+    }
+}
+
+/// Whose turn it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WaitingFor {
+    /// Whoever runs tenantry.
+    Operator,
+    /// The customer's administrator.
+    CustomerAdmin,
+    /// The analyst who signs in.
+    Analyst,
+    /// Someone who may manage the Defender portal's system settings.
+    PortalAdmin,
+    /// Microsoft: replication, provisioning.
+    Microsoft,
+    /// Nobody: it will pass.
+    Time,
+}
+
+impl WaitingFor {
+    /// The stable word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Operator => "operator",
+            Self::CustomerAdmin => "customer-admin",
+            Self::Analyst => "analyst",
+            Self::PortalAdmin => "portal-admin",
+            Self::Microsoft => "microsoft",
+            Self::Time => "time",
+        }
+    }
+}
+
+/// What kind of knowledge a facet rests on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EvidenceKind {
+    /// A call of this run worked, or was refused in a way that tells.
+    Proved,
+    /// Somebody said so.
+    Attested,
+    /// It was read, or follows from what was read.
+    Observed,
+}
+
+/// What a facet rests on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Evidence {
+    /// What kind of knowledge.
+    pub kind: EvidenceKind,
+    /// When.
+    pub at: Timestamp,
+    /// One sentence.
+    pub what: String,
+}
+
+/// Who must do what, where, with which values.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NextStep {
+    /// Who.
+    pub who: String,
+    /// What.
+    pub what: String,
+    /// Where.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub link: Option<Url>,
+    /// What to paste there.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub values: BTreeMap<&'static str, String>,
+    /// The command to run, here or afterwards.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
+}
+
+/// One aspect of one tenant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Facet {
+    /// How it is.
+    pub state: State,
+    /// Whose turn it is, where it waits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting_for: Option<WaitingFor>,
+    /// What that rests on.
+    pub evidence: Evidence,
+    /// When it was looked at.
+    pub checked_at: Timestamp,
+    /// Since when it has been so, as far as the vault remembers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+    /// What to do about it; nothing where nothing has to be done.
+    pub next_step: Option<NextStep>,
+    /// When it ends, where it does (secrets).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ends: Option<Timestamp>,
+}
+
+/// What a token request in the customer's directory came to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum TokenProof {
+    /// A token came, with these application permissions in it.
+    Granted {
+        /// `roles`
+        roles: BTreeSet<String>,
+    },
+    /// It was refused, or nobody answered.
+    Refused(Failure),
+    /// This machine cannot read the secret (it has no key to the vault).
+    NoKey(String),
+}
+
+/// What the connector's call came to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum AccessProof {
+    /// Incidents could be read.
+    Read {
+        /// Whether there was any.
+        any: bool,
+        /// When the newest was created.
+        newest: Option<Timestamp>,
+    },
+    /// It was refused, or nobody answered.
+    Refused(Failure),
+}
+
+/// What was tried for each tenant; one that is missing was not tried.
+#[derive(Debug, Clone, Default)]
+pub struct Proofs {
+    /// Token requests.
+    pub tokens: BTreeMap<TenantKey, TokenProof>,
+    /// The connectors' calls.
+    pub access: BTreeMap<TenantKey, AccessProof>,
+}
+
+/// One tenant, whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TenantStatus {
+    /// Its key.
+    pub key: TenantKey,
+    /// What people call it.
+    pub name: String,
+    /// Its directory.
+    pub tenant_id: Option<TenantId>,
+    /// The client id of its app.
+    pub client_id: Option<ClientId>,
+    /// What it is read with.
+    pub connector: Connector,
+    /// The tenant as a whole.
+    pub overall: Overall,
+    /// One by one.
+    pub facets: BTreeMap<FacetName, Facet>,
+    /// When its incidents could last be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_good: Option<Timestamp>,
+}
+
+impl TenantStatus {
+    /// A facet; every tenant has all of them.
+    pub fn facet(&self, name: FacetName) -> &Facet {
+        &self.facets[&name]
+    }
+
+    /// Whether someone must still authorize the app in the Defender portal, whatever else is.
+    pub fn needs_portal(&self) -> bool {
+        match self.facet(FacetName::Portal).state {
+            State::Ok | State::NotNeeded => false,
+            State::Waiting | State::Expiring | State::Failed | State::Unknown => true,
+        }
+    }
+
+    /// Whether the facet waits for that person.
+    pub fn waits(&self, name: FacetName, person: WaitingFor) -> bool {
+        self.facet(name).waiting_for == Some(person)
+    }
+}
+
+/// Every tenant in scope.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// The fleet.
+    pub fleet: FleetName,
+    /// The provider's directory.
+    pub home: TenantId,
+    /// The moment it speaks of: the server's clock, or `--as-of`.
+    pub as_of: Timestamp,
+    /// Worst first.
+    pub tenants: Vec<TenantStatus>,
+}
+
+/// How many tenants are how, and who is waited for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StatusSummary {
+    /// All is well.
+    pub reading: usize,
+    /// Reading, but something expires or waits.
+    pub action_due: usize,
+    /// Was and is not, or ought to and does not.
+    pub not_reading: usize,
+    /// On the way.
+    pub onboarding: usize,
+    /// Could not be found out.
+    pub unknown: usize,
+    /// Portal required and not attested, whatever the other facets say.
+    pub need_portal_authorization: Vec<TenantKey>,
+    /// The administrator's turn.
+    pub need_admin_consent: Vec<TenantKey>,
+    /// The analyst's turn.
+    pub need_sign_in: Vec<TenantKey>,
+}
+
+/// Puts together what is known of every tenant in the plan.
+pub fn status(
+    manifest: &Manifest,
+    cloud: &Cloud,
+    plan: &Plan,
+    seen: &Seen,
+    proofs: &Proofs,
+    checked_at: Timestamp,
+    as_of: Timestamp,
+) -> Status {
+    let mut tenants: Vec<_> = plan
+        .tenants
+        .values()
+        .filter_map(|planned| {
+            let tenant = manifest.tenants.get(&planned.key)?;
+            let app = manifest.apps.get(&tenant.app)?;
+            let app_plan = plan.apps.get(&tenant.app)?;
+            let view = facets::View {
+                tenant,
+                app,
+                app_plan,
+                planned,
+                record: seen.records.get(&tenant.app),
+                found: found(seen, app_plan),
+                token: proofs.tokens.get(&tenant.key),
+                access: proofs.access.get(&tenant.key),
+                cloud,
+                home: seen.home,
+                checked_at,
+                as_of,
+            };
+            Some(view.status())
+        })
+        .collect();
+    tenants.sort_by(|a, b| (a.overall, &a.key).cmp(&(b.overall, &b.key)));
+    Status { fleet: manifest.fleet.clone(), home: seen.home, as_of, tenants }
+}
+
+fn found<'a>(seen: &'a Seen, app: &crate::plan::AppPlan) -> Option<&'a crate::inventory::FoundApp> {
+    let client = app.target.client_id()?;
+    let inventory = seen.inventories.get(&app.directory?)?.as_ref().ok()?;
+    inventory.apps.iter().find(|found| found.client_id == client)
+}
+
+impl Status {
+    /// Counts, and the lists of those who are waited for.
+    pub fn summary(&self) -> StatusSummary {
+        let mut summary = StatusSummary::default();
+        for tenant in &self.tenants {
+            match tenant.overall {
+                Overall::Reading => summary.reading += 1,
+                Overall::ActionDue => summary.action_due += 1,
+                Overall::NotReading => summary.not_reading += 1,
+                Overall::Onboarding => summary.onboarding += 1,
+                Overall::Unknown => summary.unknown += 1,
+            }
+            if tenant.needs_portal() {
+                summary.need_portal_authorization.push(tenant.key.clone());
+            }
+            if tenant.waits(FacetName::Consent, WaitingFor::CustomerAdmin) {
+                summary.need_admin_consent.push(tenant.key.clone());
+            }
+            if tenant.waits(FacetName::Token, WaitingFor::Analyst) {
+                summary.need_sign_in.push(tenant.key.clone());
+            }
+        }
+        summary
+    }
+
+    /// Whether a person still has to act.
+    pub fn is_pending(&self) -> bool {
+        self.tenants.iter().any(|tenant| {
+            tenant.facets.values().any(|facet| match facet.waiting_for {
+                Some(WaitingFor::CustomerAdmin | WaitingFor::Analyst | WaitingFor::PortalAdmin) => {
+                    true
+                }
+                Some(WaitingFor::Operator | WaitingFor::Microsoft | WaitingFor::Time) | None => {
+                    false
+                }
+            })
+        })
+    }
+
+    /// Whether something ends soon.
+    pub fn is_expiring(&self) -> bool {
+        self.tenants.iter().any(|t| t.facets.values().any(|f| f.state == State::Expiring))
+    }
+
+    /// Whether a tenant is not reading, or nobody can tell.
+    pub fn is_not_reading(&self) -> bool {
+        self.tenants.iter().any(|t| matches!(t.overall, Overall::NotReading | Overall::Unknown))
+    }
+}

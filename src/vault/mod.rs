@@ -1,0 +1,437 @@
+//! Where values live that Graph tells once, and what makes our own things recognisable.
+//!
+//! A [`Vault`] can only read; what writes is the [`VaultWriter`] that its lock gives, one at a time
+//! per fleet. Records (the clear headers) need no key, writing needs only the recipients, and only
+//! [`Vault::value`] needs the key. A vault is one fleet's, for its files are named by app keys.
+
+use std::{collections::BTreeMap, fmt, ops::Deref, path::Path, sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+
+use crate::{
+    ids::{AppKey, FleetName, Nonce, VaultId},
+    manifest::VaultLocation,
+    secret::Secret,
+};
+
+mod audit;
+mod disk;
+mod error;
+mod folder;
+mod format;
+mod health;
+mod init;
+mod keys;
+mod lock;
+mod record;
+mod seal;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+
+pub use audit::AuditEntry;
+pub use error::{Damage, KeyOrigin, KeyTrouble, Severity, VaultError};
+pub use health::Health;
+pub use init::{InitReport, NewVault};
+pub use keys::{
+    AskPassphrase, IDENTITY_VARIABLE, KeySource, KeyState, PASSPHRASE_VARIABLE, Passphrase,
+};
+pub use lock::Holder;
+pub use record::{
+    Attestation, AttestedOutcome, Contradiction, CredentialKind, CredentialRecord, CredentialState,
+    FacetMemory, Ownership, Record, Records, TenantRecord, TenantSeen, recognise,
+};
+
+use folder::Folder;
+use keys::Keyring;
+
+/// How often a waiting writer looks whether the lock is free.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+/// A fleet's vault, to be read.
+#[derive(Clone)]
+pub struct Vault {
+    backend: Backend,
+    keyring: Arc<Keyring>,
+}
+
+/// Where a vault is kept.
+#[derive(Clone)]
+enum Backend {
+    /// In a folder.
+    Folder(Arc<Folder>),
+}
+
+impl Vault {
+    /// Opens a fleet's vault. Looks for the key, and asks nobody for its passphrase yet.
+    ///
+    /// # Errors
+    /// There is none ([`VaultError::Missing`], [`VaultError::Headless`]), it is another fleet's,
+    /// or it cannot be read.
+    pub async fn open(
+        location: &VaultLocation,
+        fleet: &FleetName,
+        keys: KeySource,
+    ) -> Result<Self, VaultError> {
+        let (path, fleet) = (folder_of(location)?.to_owned(), fleet.clone());
+        blocking(move || {
+            let folder = Folder::open(&path, &fleet)?;
+            let about = &folder.about;
+            let keyring = Keyring::look(&keys, about.id, about.recipients.clone());
+            Ok(Self { backend: Backend::Folder(Arc::new(folder)), keyring: Arc::new(keyring) })
+        })
+        .await
+    }
+
+    /// Makes a vault with a new id and a new key (or the key that the environment gives) where
+    /// there is none.
+    ///
+    /// # Errors
+    /// There is one already, or what is left of one; a recipient is not one; the disk refuses.
+    pub async fn init(
+        location: &VaultLocation,
+        fleet: &FleetName,
+        keys: KeySource,
+        new: NewVault,
+    ) -> Result<(Self, InitReport), VaultError> {
+        let (path, fleet) = (folder_of(location)?.to_owned(), fleet.clone());
+        blocking(move || init::init(&path, &fleet, &keys, &new)).await
+    }
+
+    /// Opens the vault, or makes it: for `--sandbox` alone, whose vault is nobody's loss.
+    ///
+    /// # Errors
+    /// As [`Vault::open`] and [`Vault::init`].
+    pub async fn open_or_init(
+        location: &VaultLocation,
+        fleet: &FleetName,
+        keys: KeySource,
+    ) -> Result<Self, VaultError> {
+        match Self::open(location, fleet, keys.clone()).await {
+            Err(VaultError::Missing { .. }) => {}
+            other => return other,
+        }
+        match Self::init(location, fleet, keys.clone(), NewVault::default()).await {
+            Ok((vault, _)) => Ok(vault),
+            // Somebody else was faster.
+            Err(VaultError::Exists { .. }) => Self::open(location, fleet, keys).await,
+            Err(other) => Err(other),
+        }
+    }
+
+    /// Its id; part of the display name of every credential that it has a value for.
+    pub fn id(&self) -> VaultId {
+        let Backend::Folder(folder) = &self.backend;
+        folder.about.id
+    }
+
+    /// Whether values can be read, as far as can be told without asking for a passphrase.
+    pub fn key(&self) -> KeyState {
+        self.keyring.state()
+    }
+
+    /// Whether values can be read: `false` is "recipients only", and proofs that need a value are
+    /// unknown then.
+    pub fn can_read(&self) -> bool {
+        match self.key() {
+            KeyState::Ready(_) | KeyState::Protected(_) => true,
+            KeyState::Unreadable(_) => false,
+        }
+    }
+
+    /// Opens the key now, so that a passphrase is asked for before anything else is on the screen.
+    ///
+    /// # Errors
+    /// Why values cannot be read.
+    pub async fn unlock(&self) -> Result<(), KeyTrouble> {
+        self.keyring.identities().await.map(|_| ())
+    }
+
+    /// Every record. Needs no key.
+    ///
+    /// # Errors
+    /// Names every file that is damaged: a plan without them would make those apps' secrets anew.
+    pub async fn records(&self) -> Result<Records, VaultError> {
+        match self.survey().await? {
+            (records, damages) if damages.is_empty() => Ok(records),
+            (_, damages) => Err(VaultError::Damaged(damages)),
+        }
+    }
+
+    /// Every record that can be read, and every file that cannot: for looking, where one damaged
+    /// file must not hide the others. Whatever changes something takes [`Vault::records`].
+    ///
+    /// # Errors
+    /// The folder cannot be listed or the disk refuses.
+    pub async fn survey(&self) -> Result<(Records, Vec<Damage>), VaultError> {
+        self.on_folder(Folder::survey).await
+    }
+
+    /// One app's record, where there is one. Needs no key.
+    ///
+    /// # Errors
+    /// Its file is damaged or cannot be read.
+    pub async fn record(&self, app: &AppKey) -> Result<Option<Record>, VaultError> {
+        let app = app.clone();
+        self.on_folder(move |folder| Ok(folder.load(&app)?.map(|file| file.record))).await
+    }
+
+    /// The value of one credential, after checking that it belongs to what the header says.
+    ///
+    /// # Errors
+    /// No such value, no key, or a block that belongs elsewhere.
+    pub async fn value(&self, app: &AppKey, nonce: &Nonce) -> Result<Secret<String>, VaultError> {
+        let (app, nonce) = (app.clone(), nonce.clone());
+        let (app, block, label) = self
+            .on_folder(move |folder| {
+                let (block, label) = folder.block(&app, &nonce)?;
+                Ok((app, block, label))
+            })
+            .await?;
+        let identities = self.keyring.identities().await?.to_vec();
+        self.on_folder(move |folder| folder.open_block(&app, &identities, &block, &label)).await
+    }
+
+    /// Waits until nobody else writes, then gives the only hand that can. `waiting` is called once
+    /// if it has to wait, with the one it waits for where that is known.
+    ///
+    /// The system releases the lock when its holder ends, however it ends.
+    ///
+    /// # Errors
+    /// The folder cannot be written.
+    pub async fn lock(
+        &self,
+        command: &str,
+        waiting: impl FnOnce(Option<&Holder>),
+    ) -> Result<VaultWriter, VaultError> {
+        let mut waiting = Some(waiting);
+        // Looking again and again instead of waiting in the system: this way a signal ends the wait.
+        loop {
+            if let Some(writer) = self.try_lock(command).await? {
+                return Ok(writer);
+            }
+            if let Some(waiting) = waiting.take() {
+                let holder = self.on_folder(|folder| Ok(lock::told(&folder.path))).await?;
+                waiting(holder.as_ref());
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    /// The same without waiting: `None` while somebody else writes.
+    ///
+    /// # Errors
+    /// The folder cannot be written.
+    pub async fn try_lock(&self, command: &str) -> Result<Option<VaultWriter>, VaultError> {
+        let command = command.to_owned();
+        let held = self.on_folder(move |folder| lock::try_lock(&folder.path, &command)).await?;
+        Ok(held.map(|held| VaultWriter { vault: self.clone(), held: Arc::new(held) }))
+    }
+
+    /// Whether a file can be written: asked before anything is changed at Microsoft.
+    ///
+    /// # Errors
+    /// Why not.
+    pub async fn check_writable(&self) -> Result<(), VaultError> {
+        self.on_folder(|folder| folder.check_writable()).await
+    }
+
+    /// Adds one line to the audit and brings it to the disk. Needs no lock: whoever reveals a value
+    /// does not wait for an apply.
+    ///
+    /// # Errors
+    /// The line could not be written; what it tells of must not be done then.
+    pub async fn audit(&self, entry: AuditEntry) -> Result<(), VaultError> {
+        self.on_folder(move |folder| audit::append(&folder.path, &[entry])).await
+    }
+
+    /// What `doctor` says.
+    ///
+    /// # Errors
+    /// The folder cannot even be listed.
+    pub async fn health(&self) -> Result<Health, VaultError> {
+        let key = self.key();
+        self.on_folder(move |folder| {
+            let (records, damaged) = folder.survey()?;
+            let mut private = vec![folder.path.clone(), folder::about_file(&folder.path)];
+            private.extend(match &key {
+                KeyState::Ready(KeyOrigin::File(file))
+                | KeyState::Protected(KeyOrigin::File(file)) => Some(file.clone()),
+                KeyState::Ready(_) | KeyState::Protected(_) | KeyState::Unreadable(_) => None,
+            });
+            private.retain(|path| disk::open_to_others(path));
+            Ok(Health {
+                folder: folder.path.clone(),
+                id: folder.about.id,
+                recipients: folder.about.recipients.clone(),
+                writable: folder.check_writable(),
+                key,
+                records: records.len(),
+                values: records
+                    .values()
+                    .flat_map(|record| &record.credentials)
+                    .filter(|credential| credential.state.has_value())
+                    .count(),
+                damaged,
+                holder: lock::holder(&folder.path),
+                open_to_others: private,
+            })
+        })
+        .await
+    }
+
+    async fn on_folder<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Folder) -> Result<T, VaultError> + Send + 'static,
+    ) -> Result<T, VaultError> {
+        let Backend::Folder(folder) = &self.backend;
+        let folder = folder.clone();
+        blocking(move || work(&folder)).await
+    }
+}
+
+impl fmt::Debug for Vault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Backend::Folder(folder) = &self.backend;
+        f.debug_struct("Vault").field("id", &folder.about.id).field("folder", &folder.path).finish()
+    }
+}
+
+/// The one hand that writes a fleet's vault, until it is dropped. It can do all that a [`Vault`]
+/// can. Every writing method ends when what it wrote is on the disk and has been read back.
+pub struct VaultWriter {
+    vault: Vault,
+    held: Arc<lock::Held>,
+}
+
+impl Deref for VaultWriter {
+    type Target = Vault;
+
+    fn deref(&self) -> &Vault {
+        &self.vault
+    }
+}
+
+impl fmt::Debug for VaultWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("VaultWriter").field(&self.vault).finish()
+    }
+}
+
+impl VaultWriter {
+    /// Writes a record as a whole, the values beside it kept.
+    ///
+    /// # Errors
+    /// The record and the values do not go together (nothing is written then); the disk refuses.
+    pub async fn write_record(&self, record: &Record) -> Result<(), VaultError> {
+        let record = record.clone();
+        self.write(move |folder| folder.write_record(&record)).await
+    }
+
+    /// Changes something in a record, whatever other tasks have changed in it since it was read;
+    /// gives back what it is now. The values beside it are kept.
+    ///
+    /// # Errors
+    /// No such record; else as [`VaultWriter::write_record`].
+    pub async fn change(
+        &self,
+        app: &AppKey,
+        change: impl FnOnce(&mut Record) + Send + 'static,
+    ) -> Result<Record, VaultError> {
+        let app = app.clone();
+        self.write(move |folder| folder.change(&app, change)).await
+    }
+
+    /// Writes a record, in which the credential has its new state already, and the credential's
+    /// value in one go; then reads the value back: opened and compared where the key is at hand,
+    /// compared as bytes with recipients only.
+    ///
+    /// # Errors
+    /// The app has no client id yet or the record and the values do not go together (nothing is
+    /// written then); the disk refuses; it does not read back.
+    pub async fn store_value(
+        &self,
+        record: &Record,
+        nonce: &Nonce,
+        value: &Secret<String>,
+    ) -> Result<(), VaultError> {
+        let (app, written) = (record.app.clone(), nonce.clone());
+        let (record, nonce, wanted) = (record.clone(), nonce.clone(), value.clone());
+        let (path, block, back) = self
+            .write(move |folder| {
+                let block = folder.store_value(&record, &nonce, &wanted)?;
+                let (back, _) = folder.block(&record.app, &nonce)?;
+                Ok((folder.file_of(&record.app), block, back))
+            })
+            .await?;
+        if block != back {
+            return Err(VaultError::ReadBack { path });
+        }
+        // A key that does not open is no reason to call a stored value lost: bytes must do then.
+        let opens = self.keyring.identities().await.is_ok();
+        if opens && *self.value(&app, &written).await?.expose() != *value.expose() {
+            return Err(VaultError::ReadBack { path });
+        }
+        Ok(())
+    }
+
+    /// Writes a record and drops the values of the credentials that it no longer has, or that it
+    /// says to be only intended.
+    ///
+    /// # Errors
+    /// As [`VaultWriter::change`].
+    pub async fn drop_values(&self, record: &Record) -> Result<(), VaultError> {
+        let record = record.clone();
+        self.write(move |folder| folder.drop_values(&record)).await
+    }
+
+    /// Remembers what a run saw of many tenants, for `--since-last`; gives back how many files
+    /// changed. Apps without a record are passed over.
+    ///
+    /// # Errors
+    /// A tenant is pinned to another directory, a file is damaged, or the disk refuses; the other
+    /// apps are remembered all the same.
+    pub async fn remember(
+        &self,
+        seen: BTreeMap<AppKey, Vec<TenantSeen>>,
+        at: Timestamp,
+    ) -> Result<usize, VaultError> {
+        self.write(move |folder| folder.remember(&seen, at)).await
+    }
+
+    async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Folder) -> Result<T, VaultError> + Send + 'static,
+    ) -> Result<T, VaultError> {
+        // A future that is dropped does not stop the thread that writes for it: the lock stays
+        // until that thread is done.
+        let held = self.held.clone();
+        self.on_folder(move |folder| {
+            let done = work(folder);
+            drop(held);
+            done
+        })
+        .await
+    }
+}
+
+fn folder_of(location: &VaultLocation) -> Result<&Path, VaultError> {
+    match location {
+        VaultLocation::Folder(path) => Ok(path),
+        VaultLocation::KeyVault(url) => Err(VaultError::KeyVault(url.clone())),
+    }
+}
+
+/// Runs what blocks on a thread that may.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, VaultError> + Send + 'static,
+) -> Result<T, VaultError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => Err(VaultError::Interrupted),
+        },
+    }
+}

@@ -1,0 +1,474 @@
+//! What the vault knows of one app besides its values: the clear header of its file.
+//!
+//! Pure data and pure questions about it. Graph is the judge of what exists; a record holds only
+//! what Graph never tells twice, and what makes our own things recognisable.
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{
+    AppKey, Application, ClientId, CredentialName, KeyId, Nonce, ObjectId, TenantId, TenantKey,
+    UniqueName, VaultId,
+};
+
+/// Every record of a vault.
+pub type Records = BTreeMap<AppKey, Record>;
+
+/// One app as the vault remembers it. Holds no value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Record {
+    /// Its key; also the name of its file.
+    pub app: AppKey,
+    /// The directory it lives in.
+    pub directory: TenantId,
+    /// The alternate key it is created under.
+    pub unique_name: UniqueName,
+    /// Its client id; absent until the upsert has answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<ClientId>,
+    /// Its object id in [`Record::directory`]; absent until the upsert has answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object_id: Option<ObjectId<Application>>,
+    /// Every credential that we made or meant to make and have not removed.
+    pub credentials: Vec<CredentialRecord>,
+    /// The tenants that use it.
+    pub tenants: BTreeMap<TenantKey, TenantRecord>,
+}
+
+/// A credential of ours: everything but its value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CredentialRecord {
+    /// What stands in its display name.
+    pub nonce: Nonce,
+    /// What it is.
+    pub kind: CredentialKind,
+    /// How far it has come.
+    pub state: CredentialState,
+    /// When we set out to make it.
+    pub intended_at: Timestamp,
+    /// `keyId`, as the directory answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_id: Option<KeyId>,
+    /// `startDateTime`, as the directory answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<Timestamp>,
+    /// `endDateTime`, as the directory answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<Timestamp>,
+}
+
+impl CredentialRecord {
+    /// One that is about to be asked for.
+    pub fn intended(nonce: Nonce, kind: CredentialKind, at: Timestamp) -> Self {
+        Self {
+            nonce,
+            kind,
+            state: CredentialState::Intended,
+            intended_at: at,
+            key_id: None,
+            start: None,
+            end: None,
+        }
+    }
+}
+
+/// What a value is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CredentialKind {
+    /// A client secret of the app, in the directory it lives in.
+    Secret,
+}
+
+/// How far a credential has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CredentialState {
+    /// It may exist; the vault has no value for it.
+    Intended,
+    /// The value is in the vault.
+    Stored,
+    /// The value is in the vault, and a token request has accepted it.
+    Proved,
+    /// A successor has taken its place; it stays for the overlap.
+    Retiring,
+}
+
+impl CredentialState {
+    /// Whether the vault must hold a value for a credential in this state.
+    pub const fn has_value(self) -> bool {
+        match self {
+            Self::Intended => false,
+            Self::Stored | Self::Proved | Self::Retiring => true,
+        }
+    }
+
+    /// Whether a SIEM should be given it; the greater, the rather.
+    const fn preference(self) -> Option<u8> {
+        match self {
+            Self::Intended => None,
+            Self::Retiring => Some(0),
+            Self::Stored => Some(1),
+            Self::Proved => Some(2),
+        }
+    }
+}
+
+/// One tenant as the vault remembers it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TenantRecord {
+    /// Its directory, pinned: the same key never comes to mean another directory unnoticed.
+    pub id: TenantId,
+    /// What each facet was last, by its name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub facets: BTreeMap<String, FacetMemory>,
+    /// When its incidents could last be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_good: Option<Timestamp>,
+    /// What somebody said of the portal step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attestation: Option<Attestation>,
+}
+
+impl TenantRecord {
+    /// A tenant of which nothing is known but its directory.
+    pub fn pinned(id: TenantId) -> Self {
+        Self { id, facets: BTreeMap::new(), last_good: None, attestation: None }
+    }
+}
+
+/// What a facet was when it was last looked at, in the words of the JSON report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct FacetMemory {
+    /// `ok`, `waiting`, …
+    pub state: String,
+    /// `customer-admin`, `analyst`, …
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting_for: Option<String>,
+    /// Since when it has been so.
+    pub since: Timestamp,
+}
+
+/// Somebody's word on the portal step, which no call can prove.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Attestation {
+    /// The app it was given for; void for any other.
+    pub client_id: ClientId,
+    /// Who did it.
+    pub by: String,
+    /// Where it is written down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ticket: Option<String>,
+    /// When it was done.
+    pub at: Timestamp,
+    /// How it went.
+    pub outcome: AttestedOutcome,
+}
+
+/// How the portal step went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AttestedOutcome {
+    /// The app was authorized.
+    Authorized,
+    /// The portal has no such page any more.
+    PageMissing,
+    /// The portal refused.
+    Refused,
+}
+
+/// What one run saw of one tenant, to be remembered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TenantSeen {
+    /// Which tenant.
+    pub tenant: TenantKey,
+    /// Its directory.
+    pub id: TenantId,
+    /// Facets by name: state, and whom it waits for.
+    pub facets: BTreeMap<String, (String, Option<String>)>,
+    /// When its incidents were read, if they were.
+    pub last_good: Option<Timestamp>,
+}
+
+/// Why a record and what is asked of it do not go together.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Contradiction {
+    /// Two credentials have one nonce.
+    #[error("the nonce {0} stands there twice")]
+    NonceTwice(Nonce),
+    /// A value is held or to be held, but whose it is cannot be said yet.
+    #[error("a value is there before the app has a client id")]
+    ValueWithoutClientId,
+    /// The state says that there is a value, and there is none.
+    #[error("the credential {0} is said to have a value, and none is there")]
+    ValueMissing(Nonce),
+    /// A value is there that no credential, or one that is only intended, speaks for.
+    #[error("a value is there for {0}, of which the header says that it has none")]
+    ValueUnclaimed(Nonce),
+    /// The values held belong to another app or directory than the record now names.
+    #[error("the values held belong to another client id or directory than the one named")]
+    ValuesOfAnother,
+    /// A tenant's key stands for another directory than it did.
+    #[error("tenant {tenant} is pinned to directory {pinned}, not {seen}")]
+    Repinned {
+        /// The key.
+        tenant: TenantKey,
+        /// The directory it was pinned to.
+        pinned: TenantId,
+        /// The directory it is said to be now.
+        seen: TenantId,
+    },
+}
+
+impl Record {
+    /// An app that is about to be created.
+    pub fn new(app: AppKey, directory: TenantId, unique_name: UniqueName) -> Self {
+        Self {
+            app,
+            directory,
+            unique_name,
+            client_id: None,
+            object_id: None,
+            credentials: Vec::new(),
+            tenants: BTreeMap::new(),
+        }
+    }
+
+    /// The credential of this nonce.
+    pub fn credential(&self, nonce: &Nonce) -> Option<&CredentialRecord> {
+        self.credentials.iter().find(|credential| credential.nonce == *nonce)
+    }
+
+    /// The same, to be changed.
+    pub fn credential_mut(&mut self, nonce: &Nonce) -> Option<&mut CredentialRecord> {
+        self.credentials.iter_mut().find(|credential| credential.nonce == *nonce)
+    }
+
+    /// The credential to use or to hand out: one with a value that has not ended, proved before
+    /// stored before retiring, then the one that ends last.
+    pub fn current(&self, kind: CredentialKind, now: Timestamp) -> Option<&CredentialRecord> {
+        self.credentials
+            .iter()
+            .filter(|credential| credential.kind == kind)
+            .filter(|credential| credential.end.is_none_or(|end| end > now))
+            .filter_map(|credential| Some((credential.state.preference()?, credential)))
+            // The nonce decides last, so that every run chooses the same one.
+            .max_by_key(|(preference, credential)| {
+                (*preference, credential.end, credential.intended_at, Reverse(&credential.nonce))
+            })
+            .map(|(_, credential)| credential)
+    }
+
+    /// Remembers what a run saw of a tenant; `since` stays where nothing changed.
+    ///
+    /// # Errors
+    /// The tenant is pinned to another directory; nothing is remembered then.
+    pub fn remember(&mut self, seen: &TenantSeen, at: Timestamp) -> Result<(), Contradiction> {
+        let TenantSeen { tenant, id, facets, last_good } = seen;
+        let known = self.tenants.entry(tenant.clone()).or_insert_with(|| TenantRecord::pinned(*id));
+        if known.id != *id {
+            return Err(Contradiction::Repinned {
+                tenant: tenant.clone(),
+                pinned: known.id,
+                seen: *id,
+            });
+        }
+        for (name, (state, waiting_for)) in facets {
+            let same = known
+                .facets
+                .get(name)
+                .is_some_and(|old| old.state == *state && old.waiting_for == *waiting_for);
+            if !same {
+                let memory = FacetMemory {
+                    state: state.clone(),
+                    waiting_for: waiting_for.clone(),
+                    since: at,
+                };
+                known.facets.insert(name.clone(), memory);
+            }
+        }
+        known.last_good = known.last_good.max(*last_good);
+        Ok(())
+    }
+
+    /// Whether the record and the nonces of the values beside it agree.
+    pub(super) fn check<'a>(
+        &self,
+        values: impl Iterator<Item = &'a Nonce>,
+    ) -> Result<(), Contradiction> {
+        let values: BTreeSet<&Nonce> = values.collect();
+        let mut known = BTreeSet::new();
+        for credential in &self.credentials {
+            if !known.insert(&credential.nonce) {
+                return Err(Contradiction::NonceTwice(credential.nonce.clone()));
+            }
+            match (credential.state.has_value(), values.contains(&credential.nonce)) {
+                (true, true) | (false, false) => {}
+                (true, false) => {
+                    return Err(Contradiction::ValueMissing(credential.nonce.clone()));
+                }
+                (false, true) => {
+                    return Err(Contradiction::ValueUnclaimed(credential.nonce.clone()));
+                }
+            }
+        }
+        if let Some(stray) = values.iter().find(|nonce| !known.contains(**nonce)) {
+            return Err(Contradiction::ValueUnclaimed((*stray).clone()));
+        }
+        if self.client_id.is_none() && !values.is_empty() {
+            return Err(Contradiction::ValueWithoutClientId);
+        }
+        Ok(())
+    }
+}
+
+/// Whose a credential found in a directory is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ownership {
+    /// Ours, and its value is in this vault.
+    OursStored {
+        /// Its nonce.
+        nonce: Nonce,
+    },
+    /// Ours, intended by this vault, and its value was lost on the way: to be removed and replaced.
+    OursIntended {
+        /// Its nonce.
+        nonce: Nonce,
+    },
+    /// It carries this vault's id and a nonce that this vault does not know (an older copy of the
+    /// vault, or a file that was lost): its value is lost too.
+    OursUnknown {
+        /// Its nonce.
+        nonce: Nonce,
+    },
+    /// Made by tenantry with another vault.
+    OtherVault(VaultId),
+    /// Somebody else's: shown, never touched.
+    Foreign,
+}
+
+/// Tells whose a credential is by its display name, for the guard before every plan.
+pub fn recognise(found_name: Option<&str>, vault: VaultId, record: Option<&Record>) -> Ownership {
+    let Some(name) = found_name.and_then(|name| name.parse::<CredentialName>().ok()) else {
+        return Ownership::Foreign;
+    };
+    let CredentialName { vault: maker, nonce } = name;
+    if maker != vault {
+        return Ownership::OtherVault(maker);
+    }
+    match record.and_then(|record| record.credential(&nonce)).map(|known| known.state.has_value()) {
+        Some(true) => Ownership::OursStored { nonce },
+        Some(false) => Ownership::OursIntended { nonce },
+        None => Ownership::OursUnknown { nonce },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vault::testing::{record, seconds};
+
+    fn with_end(state: CredentialState, end: i64) -> CredentialRecord {
+        CredentialRecord {
+            state,
+            end: Some(seconds(end)),
+            ..CredentialRecord::intended(Nonce::fresh(), CredentialKind::Secret, seconds(0))
+        }
+    }
+
+    #[test]
+    fn the_current_credential_is_proved_before_stored_and_ends_last() {
+        let mut record = record("contoso");
+        let mut current = |credentials: &[&CredentialRecord]| {
+            record.credentials = credentials.iter().map(|one| (*one).clone()).collect();
+            record.current(CredentialKind::Secret, seconds(100)).map(|one| one.nonce.clone())
+        };
+        let intended = with_end(CredentialState::Intended, 900);
+        let stored = with_end(CredentialState::Stored, 800);
+        let proved = with_end(CredentialState::Proved, 200);
+        let longer = with_end(CredentialState::Proved, 300);
+        let retiring = with_end(CredentialState::Retiring, 700);
+        let ended = with_end(CredentialState::Proved, 100);
+        assert_eq!(current(&[&intended, &ended]), None);
+        assert_eq!(current(&[&retiring, &ended]), Some(retiring.nonce.clone()));
+        assert_eq!(current(&[&retiring, &stored]), Some(stored.nonce.clone()));
+        assert_eq!(current(&[&proved, &stored, &intended]), Some(proved.nonce.clone()));
+        assert_eq!(current(&[&longer, &proved, &stored]), Some(longer.nonce.clone()));
+        assert_eq!(current(&[&proved, &longer, &stored]), Some(longer.nonce));
+    }
+
+    #[test]
+    fn each_found_name_is_recognised_for_what_it_is() {
+        let vault = VaultId::from_uuid(uuid::Uuid::new_v4());
+        let other = VaultId::from_uuid(uuid::Uuid::new_v4());
+        let stored = with_end(CredentialState::Stored, 1);
+        let intended = with_end(CredentialState::Intended, 1);
+        let mut record = record("contoso");
+        record.credentials = vec![stored.clone(), intended.clone()];
+        let name =
+            |vault, nonce: &Nonce| CredentialName { vault, nonce: nonce.clone() }.to_string();
+        let whose = |name: &str, record: Option<&Record>| recognise(Some(name), vault, record);
+
+        let nonce = stored.nonce;
+        assert_eq!(
+            whose(&name(vault, &nonce), Some(&record)),
+            Ownership::OursStored { nonce: nonce.clone() }
+        );
+        assert_eq!(
+            whose(&name(vault, &nonce), None),
+            Ownership::OursUnknown { nonce: nonce.clone() }
+        );
+        assert_eq!(whose(&name(other, &nonce), Some(&record)), Ownership::OtherVault(other));
+        let nonce = intended.nonce;
+        assert_eq!(
+            whose(&name(vault, &nonce), Some(&record)),
+            Ownership::OursIntended { nonce: nonce.clone() }
+        );
+        let nonce = Nonce::fresh();
+        assert_eq!(
+            whose(&name(vault, &nonce), Some(&record)),
+            Ownership::OursUnknown { nonce: nonce.clone() }
+        );
+        assert_eq!(whose("SIEM key", Some(&record)), Ownership::Foreign);
+        assert_eq!(recognise(None, vault, Some(&record)), Ownership::Foreign);
+    }
+
+    #[test]
+    fn since_moves_only_when_a_facet_changes_and_a_pin_never_does() {
+        let mut record = record("contoso");
+        let mut seen = TenantSeen {
+            tenant: "contoso".parse().unwrap(),
+            id: TenantId::from_uuid(uuid::Uuid::new_v4()),
+            facets: BTreeMap::from([(
+                "consent".into(),
+                ("waiting".into(), Some("analyst".into())),
+            )]),
+            last_good: Some(seconds(5)),
+        };
+        record.remember(&seen, seconds(10)).unwrap();
+        seen.last_good = None;
+        record.remember(&seen, seconds(20)).unwrap();
+        let known = &record.tenants[&seen.tenant];
+        assert_eq!(known.facets["consent"].since, seconds(10));
+        assert_eq!(known.last_good, Some(seconds(5)));
+
+        seen.facets.insert("consent".into(), ("waiting".into(), Some("customer-admin".into())));
+        record.remember(&seen, seconds(30)).unwrap();
+        assert_eq!(record.tenants[&seen.tenant].facets["consent"].since, seconds(30));
+
+        let before = record.clone();
+        seen.id = TenantId::from_uuid(uuid::Uuid::new_v4());
+        assert!(matches!(record.remember(&seen, seconds(40)), Err(Contradiction::Repinned { .. })));
+        assert_eq!(record, before);
+    }
+}
