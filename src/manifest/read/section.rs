@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::de::{DeserializeSeed as _, Deserializer as _, Error as _, MapAccess, Visitor};
+use serde::de::{DeserializeSeed as _, Deserializer as _, MapAccess, Visitor};
 
 use crate::manifest::{
     mistakes::Wrong,
@@ -11,14 +11,14 @@ use crate::manifest::{
 
 use super::{
     At, Cx, Field,
-    step::{Read, Seed, no_value},
+    step::{Read, Seed, next_key_is, no_more_keys, no_value},
 };
 
 /// The most bytes of one section: what serde_yaml holds of it is about ten times that.
 const LARGEST: usize = 256 * 1024;
 /// About how many bytes are read at once: a parser of its own for each of 100,000 tenants costs
 /// more than their text.
-const AT_ONCE: usize = 64 * 1024;
+const AT_ONCE: usize = 16 * 1024;
 
 impl Cx<'_> {
     /// Reads one section with serde_yaml; nothing where it was reported before.
@@ -126,15 +126,11 @@ impl<'de, T: Read> Visitor<'de> for Walk<'_, '_, '_, T> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let Self { cx, entries, mut fields } = self;
         for (key, at) in entries {
-            if map.next_key::<String>()?.as_deref() != Some(cx.tree(*key).text(key.node)) {
-                return Err(A::Error::custom("another key"));
-            }
+            next_key_is(&mut map, cx.tree(*key).text(key.node))?;
             let value = map.next_value_seed(Seed::new(cx, *at))?;
             fields.push(Field { at: Some(*at), value });
         }
-        match map.next_key::<String>()? {
-            None => Ok(fields),
-            Some(_) => Err(A::Error::custom("more keys")),
-        }
+        no_more_keys(&mut map)?;
+        Ok(fields)
     }
 }

@@ -288,6 +288,48 @@ impl<T: Read> Entries for Words<T> {
     }
 }
 
+/// A key that should be this text.
+struct Key<'k>(&'k str);
+
+impl<'de> DeserializeSeed<'de> for Key<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, de: D) -> Result<(), D::Error> {
+        de.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Key<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the key `{}`", shown(self.0))
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<(), E> {
+        if text == self.0 { Ok(()) } else { Err(E::custom("another key")) }
+    }
+}
+
+/// Reads the next key of a map.
+///
+/// # Errors
+/// Where it is another one, or there is none.
+pub(super) fn next_key_is<'de, A: MapAccess<'de>>(map: &mut A, key: &str) -> Result<(), A::Error> {
+    map.next_key_seed(Key(key))?.ok_or_else(|| A::Error::custom("fewer keys"))
+}
+
+/// Reads the end of a map.
+///
+/// # Errors
+/// Where there is another key.
+pub(super) fn no_more_keys<'de, A: MapAccess<'de>>(map: &mut A) -> Result<(), A::Error> {
+    match map.next_key::<IgnoredAny>()? {
+        None => Ok(()),
+        Some(_) => Err(A::Error::custom("more keys")),
+    }
+}
+
 /// Takes the entries of a map one by one.
 pub(in crate::manifest) trait Entries {
     /// Takes one entry: must read exactly one value from the map.
@@ -326,9 +368,7 @@ pub(in crate::manifest) fn in_step<'de, D: Deserializer<'de>, E: Entries>(
             let Self(cx, at, mut entries) = self;
             let tree = cx.tree(at);
             for (key, value) in tree.entries(at.node) {
-                if map.next_key::<String>()?.as_deref() != Some(tree.text(key)) {
-                    return Err(A::Error::custom("another key"));
-                }
+                next_key_is(&mut map, tree.text(key))?;
                 if tree.trust(key) == Trust::Reported {
                     map.next_value::<IgnoredAny>()?;
                     continue;
@@ -337,10 +377,8 @@ pub(in crate::manifest) fn in_step<'de, D: Deserializer<'de>, E: Entries>(
                     (At { file: at.file, node: key }, At { file: at.file, node: value });
                 entries.entry(cx, key, value, &mut map)?;
             }
-            match map.next_key::<String>()? {
-                None => Ok(entries),
-                Some(_) => Err(A::Error::custom("more keys")),
-            }
+            no_more_keys(&mut map)?;
+            Ok(entries)
         }
     }
 

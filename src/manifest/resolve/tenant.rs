@@ -106,7 +106,8 @@ pub(super) fn resolve(
             let frame = Frame { key: app.clone(), layout, connector, audience };
             let mut made = app::make(cx, owner, frame, &fields(own, defaults))?;
             made.redirect_uris.extend(for_consent);
-            made.tenants.push(key.clone());
+            // Exactly one: a grown list would have room for four.
+            made.tenants = vec![key.clone()];
             app::check_redirect_uris(cx, at, &made);
             (app, layout, Some(made))
         }
