@@ -1,2 +1,4 @@
 //! Tests.
+mod laws;
 mod manifest;
+mod support;
