@@ -1,0 +1,226 @@
+//! Cut anywhere: whatever request or write of the vault an apply is cut at, one more apply makes
+//! it whole.
+//!
+//! How many requests and writes there are is counted in a run that nothing happens to.
+
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tenantry::sandbox::Options;
+
+use crate::support::{Run, Stage, list, normal, until};
+
+/// How many stages work side by side.
+const STAGES: usize = 3;
+
+/// An app of its own resolved by domain, one of a directory by id, a deleted one to be restored,
+/// and a shared one.
+const MANIFEST: &str = "\
+version: 1
+fleet: acme-soc
+home: {tenant: acme-soc.example, cloud: global}
+vault: {path: vault}
+defaults:
+  displayName: '{name} SIEM MSSP Connector'
+  redirectUris: ['https://siem.acme-soc.example/{key}']
+sharedApps:
+  siem-eu: {name: Acme SOC EU}
+tenants:
+  contoso: {name: Contoso, domain: contoso.example}
+  fabrikam: {name: Fabrikam, id: 6f1c0f5e-0000-4000-8000-000000000002, connector: defender-xdr}
+  tailspin: {name: Tailspin Toys, id: 6f1c0f5e-0000-4000-8000-000000000003}
+  woodgrove: {name: Woodgrove Bank, id: 6f1c0f5e-0000-4000-8000-000000000011, app: siem-eu}
+";
+const KEYS: [&str; 4] = ["contoso", "fabrikam", "tailspin", "siem-eu"];
+const APPLY: [&str; 4] = ["apply", "--yes", "--parallelism", "1"];
+
+/// How one apply is cut.
+#[derive(Debug, Clone, Copy)]
+enum Cut {
+    /// The k-th request's connection is cut before its effect.
+    Before(usize),
+    /// The k-th request's connection is cut after its effect.
+    After(usize),
+    /// The process is killed when the k-th request has come and has had no effect.
+    KilledBefore(usize),
+    /// The process is killed when the k-th request has had its effect and no answer.
+    KilledAfter(usize),
+    /// The process dies at the k-th write of the vault.
+    AtWrite(usize),
+}
+
+/// A stage that can begin again.
+struct Theatre {
+    stage: Stage,
+    world: Value,
+    vault: TempDir,
+}
+
+impl Theatre {
+    fn open() -> Self {
+        let stage = Stage::with(MANIFEST, Options::default());
+        let (world, vault) = (stage.sandbox.world(), stage.keep_vault());
+        Self { stage, world, vault }
+    }
+
+    fn begin_again(&self) {
+        self.stage.put_vault(&self.vault);
+        self.stage.sandbox.put_world(&self.world).unwrap();
+        self.stage.sandbox.clear_faults();
+        self.stage.sandbox.clear_requests();
+    }
+
+    /// One apply that is cut.
+    fn cut(&self, cut: Cut) -> Run {
+        let stage = &self.stage;
+        let scripted = |nth: usize, act: &str| {
+            stage.fault(json!({"operation": "*", "nth": nth, "do": act}));
+        };
+        match cut {
+            Cut::Before(k) => scripted(k, "cut-before"),
+            Cut::After(k) => scripted(k, "cut-after"),
+            Cut::KilledBefore(k) => scripted(k, "no-answer"),
+            Cut::KilledAfter(k) => scripted(k, "no-answer-after"),
+            Cut::AtWrite(_) => {}
+        }
+        match cut {
+            Cut::Before(_) | Cut::After(_) => stage.run(&APPLY),
+            Cut::KilledBefore(_) | Cut::KilledAfter(_) => {
+                let mut running = stage.start(&APPLY);
+                until("the request at which the process is killed", || {
+                    assert!(!running.is_over(), "{cut:?}: it ended before it could be killed");
+                    // An entry names its fault when the effect, if any, is over.
+                    stage.asked().iter().any(|request| request["fault"].is_string())
+                });
+                running.kill()
+            }
+            Cut::AtWrite(k) => {
+                let mut command = stage.command(&APPLY);
+                command.env("TENANTRY_DIE_AT_VAULT_WRITE", k.to_string());
+                crate::support::Running::start(command).wait()
+            }
+        }
+    }
+}
+
+/// Both connections cut and processes killed leave some way to tell that they did.
+fn was_cut(cut: Cut, run: &Run) {
+    let wanted: &[Option<i32>] = match cut {
+        // What may be repeated was, and what may not has failed.
+        Cut::Before(_) | Cut::After(_) => &[Some(0), Some(1), Some(4)],
+        Cut::KilledBefore(_) | Cut::KilledAfter(_) | Cut::AtWrite(_) => &[None],
+    };
+    let Run { code, stdout, stderr } = run;
+    assert!(wanted.contains(code), "{cut:?}: {code:?}\n{stdout}\n{stderr}");
+}
+
+/// One app per key, one live secret of ours on each, its value in the vault; and a world like the
+/// one that a run leaves to which nothing happened.
+fn whole(stage: &Stage, clean: &Value) {
+    for key in KEYS {
+        stage.holds(key);
+    }
+    let world = stage.sandbox.world();
+    assert_eq!(normal(&world)["directories"], normal(clean)["directories"]);
+    let home = stage.home();
+    let names: Vec<_> =
+        list(&home, "applications").iter().filter_map(|app| app["uniqueName"].as_str()).collect();
+    let different: BTreeSet<_> = names.iter().collect();
+    assert_eq!((names.len(), different.len()), (KEYS.len(), KEYS.len()));
+    // No block of a value that nobody knows of is left in the vault either.
+    for key in KEYS {
+        let file = std::fs::read_to_string(stage.vault().join(format!("{key}.age"))).unwrap();
+        assert_eq!(file.matches("BEGIN AGE").count(), 1, "{key}");
+    }
+}
+
+fn all(cuts: Vec<Cut>) {
+    let next = AtomicUsize::new(0);
+    let failed: Mutex<Vec<String>> = Mutex::default();
+    thread::scope(|scope| {
+        for _ in 0..STAGES {
+            scope.spawn(|| {
+                let theatre = Theatre::open();
+                theatre.stage.run(&APPLY).expect(0);
+                let clean = theatre.stage.sandbox.world();
+                while let Some(cut) = cuts.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let tried = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                        theatre.begin_again();
+                        let run = theatre.cut(*cut);
+                        was_cut(*cut, &run);
+                        theatre.stage.all_faults_fired();
+                        theatre.stage.run(&APPLY).expect(0);
+                        whole(&theatre.stage, &clean);
+                    }));
+                    if let Err(panic) = tried {
+                        let why = panic.downcast_ref::<String>().cloned().unwrap_or_default();
+                        failed.lock().unwrap().push(format!("{cut:?}: {why}"));
+                    }
+                }
+            });
+        }
+    });
+    let failed = failed.into_inner().unwrap();
+    assert!(failed.is_empty(), "{} of {}\n{}", failed.len(), cuts.len(), failed.join("\n\n"));
+}
+
+/// How many requests a run makes to which nothing happens.
+fn requests() -> usize {
+    let theatre = Theatre::open();
+    theatre.begin_again();
+    theatre.stage.run(&APPLY).expect(0);
+    theatre.stage.asked().len()
+}
+
+#[test]
+fn a_connection_cut_before_any_request_is_healed() {
+    all((1..=requests()).map(Cut::Before).collect());
+}
+
+#[test]
+fn a_connection_cut_after_any_request_is_healed() {
+    all((1..=requests()).map(Cut::After).collect());
+}
+
+#[test]
+fn a_process_killed_before_any_request_has_its_effect_is_healed() {
+    all((1..=requests()).map(Cut::KilledBefore).collect());
+}
+
+#[test]
+fn a_process_killed_after_any_request_had_its_effect_is_healed() {
+    all((1..=requests()).map(Cut::KilledAfter).collect());
+}
+
+#[test]
+fn a_process_that_dies_at_any_write_of_the_vault_is_healed() {
+    // The number of writes is found by dying later and later, until a run lives.
+    let theatre = Theatre::open();
+    let lives = |k: usize| {
+        theatre.begin_again();
+        theatre.cut(Cut::AtWrite(k)).code == Some(0)
+    };
+    let mut writes = 1;
+    while !lives(writes * 2) {
+        writes *= 2;
+    }
+    let (mut dies, mut lived) = (writes, writes * 2);
+    while lived - dies > 1 {
+        let middle = dies.midpoint(lived);
+        if lives(middle) {
+            lived = middle;
+        } else {
+            dies = middle;
+        }
+    }
+    assert!(dies > 3 * KEYS.len(), "an app is written down at least three times: {dies}");
+    all((1..=dies).map(Cut::AtWrite).collect());
+}
