@@ -341,7 +341,7 @@ impl Boxed {
         manifest: &Manifest,
         progress: &Progress,
     ) -> Result<Self, Trouble> {
-        let folder = manifest.folder.join(".tenantry").join("sandbox");
+        let folder = kept_in(&manifest.folder);
         let trouble = |error: String| {
             Trouble::new(Verdict::Failed, "the sandbox did not start")
                 .why(error)
@@ -365,6 +365,18 @@ impl Boxed {
             .map_err(|error| trouble(error.to_string()))?;
         Ok(Self { server, folder, _turn: turn })
     }
+}
+
+/// Where `--sandbox` keeps everything, beside a manifest.
+fn kept_in(manifest_folder: &Path) -> PathBuf {
+    manifest_folder.join(".tenantry").join("sandbox")
+}
+
+/// The same, told from the command line alone: a manifest that is wrong does not hinder a reset.
+pub(super) fn sandbox_folder(common: &Common) -> PathBuf {
+    let named = common.manifest.first().map_or(Path::new("."), PathBuf::as_path);
+    let folder = if named.is_dir() { named } else { named.parent().unwrap_or(named) };
+    kept_in(folder)
 }
 
 /// A world from a file that the user names.

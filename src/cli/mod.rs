@@ -22,6 +22,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
+use self::sandbox::SandboxCommand;
 use crate::{entra::AuthMode, report::error::Trouble, verdict::Verdict};
 
 /// Onboards customer tenants to Microsoft Defender for a managed security provider.
@@ -208,6 +209,9 @@ async fn run(common: Common, verb: Verb) -> Result<Verdict, Trouble> {
         Verb::Explain(args) => explain::run(args, common).await,
         Verb::Doctor(args) => doctor::run(args, common).await,
         Verb::Reveal(args) => keeping::reveal(args, common).await,
-        Verb::Sandbox(args) => sandbox::run(args, common.world.as_deref()).await,
+        Verb::Sandbox(args) => match args.command {
+            Some(SandboxCommand::Reset) => sandbox::reset(&context::sandbox_folder(&common)),
+            None => sandbox::run(args, common.world.as_deref()).await,
+        },
     }
 }

@@ -28,8 +28,10 @@ use crate::{
 ///   . .sandbox/env
 ///   tenantry plan --cloud .sandbox/cloud.yaml
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(verbatim_doc_comment, args_conflicts_with_subcommands = true)]
 pub(super) struct SandboxArgs {
+    #[command(subcommand)]
+    pub(super) command: Option<SandboxCommand>,
     /// The port on 127.0.0.1; 0 takes any
     #[arg(long, value_name = "PORT", default_value_t = 8443)]
     pub(super) port: u16,
@@ -50,12 +52,38 @@ pub(super) struct SandboxArgs {
     pub(super) faults: Option<PathBuf>,
 }
 
+/// What can be done with a sandbox besides serving it.
+#[derive(Debug, Clone, Copy, clap::Subcommand)]
+pub(super) enum SandboxCommand {
+    /// Start afresh: forget the world, the vault and the key that `--sandbox` keeps beside the manifest
+    Reset,
+}
+
+/// Forgets what `--sandbox` keeps in this folder.
+///
+/// # Errors
+/// Another command uses it, or the disk refuses.
+pub(super) fn reset(folder: &Path) -> Result<Verdict, Trouble> {
+    let trouble = |why: String| {
+        Trouble::new(Verdict::Failed, format!("{} was not reset", folder.display())).why(why)
+    };
+    if !folder.exists() {
+        println!("{} is not there: the next --sandbox starts afresh anyway", folder.display());
+        return Ok(Verdict::Done);
+    }
+    let turn = std::fs::File::create(folder.join("lock")).map_err(|e| trouble(e.to_string()))?;
+    turn.try_lock().map_err(|_| trouble("another command uses it".to_owned()))?;
+    std::fs::remove_dir_all(folder).map_err(|e| trouble(e.to_string()))?;
+    println!("{} is gone: the next --sandbox starts afresh", folder.display());
+    Ok(Verdict::Done)
+}
+
 /// Serves until SIGINT or SIGTERM; `world` is the file of another seed.
 ///
 /// # Errors
 /// A taken port, a folder in use, a seed or faults that are none.
 pub(super) async fn run(args: SandboxArgs, world: Option<&Path>) -> Result<Verdict, Trouble> {
-    let SandboxArgs { port, dir, latency, throttle, lag, faults } = args;
+    let SandboxArgs { command: _, port, dir, latency, throttle, lag, faults } = args;
     let keeps = dir.join("world.json").exists();
     let world = match world {
         Some(path) if keeps => {

@@ -8,6 +8,8 @@ mod policies;
 mod read;
 mod reader;
 mod request;
+#[cfg(test)]
+mod tests;
 mod wire;
 mod writer;
 

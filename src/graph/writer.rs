@@ -271,7 +271,6 @@ impl Writer {
     }
 }
 
-/// A body as text, which `graph-rs-sdk` passes on as it is.
 /// A unique name is reserved for 30 days by an app in the bin, which no listing shows.
 fn name_is_taken(failure: Failure) -> Failure {
     if failure.message.contains("same value for property uniqueName") {

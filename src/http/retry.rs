@@ -209,7 +209,9 @@ impl Policy for Retry {
             let Some(why) = again(self.service, method, lag, refusal) else { return Err(error) };
             let Some(wait) = self.wait(why, attempt, started, refusal) else { return Err(error) };
             let (failure, wait) = (&refusal.failure, wait);
-            if Instant::now() + wait >= deadline {
+            // A try that would be cut off a moment later only turns what is known into doubt.
+            let a_moment = Duration::from_secs(5).min(self.call_limit / 8);
+            if Instant::now() + wait + a_moment >= deadline {
                 return Err(out_of_time(refusal, why, wait, self.call_limit).into());
             }
             if why == Again::Throttled {

@@ -24,7 +24,7 @@ use super::{
     Base, Shared,
     app::{self, Fields, Frame, Owner},
     check_connector,
-    customers::Customers,
+    customers::{Customer, Customers},
 };
 
 /// The most characters of a tenant's name; Entra's own limit for an organization's.
@@ -66,7 +66,7 @@ pub(super) fn resolve(
     if let Some(connector) = connector {
         let id = who.id;
         let domain = who.domain.as_ref().map(|(at, domain)| (*at, domain.as_str()));
-        customers.add(cx, at, &key, connector, id, domain);
+        customers.add(cx, Customer { at, connector, id, domain });
     }
     let audience = match &place {
         Where::Shared(_) => Some(Audience::MultipleOrgs),
@@ -463,10 +463,11 @@ fn labels(
     let mut labels = BTreeMap::new();
     let mut sound = true;
     for field in [defaults, own] {
-        let Some((_, Words(words))) = field.get() else {
+        let Some((_, Words { words, wrong })) = field.get() else {
             sound &= !field.is_given();
             continue;
         };
+        sound &= *wrong == 0;
         for (key, item) in words {
             let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b'/');
             if key.is_empty() || key.len() > 64 || !key.bytes().all(plain) {
