@@ -58,7 +58,7 @@ pub(crate) const ONE: &str = r#"version: 1
 fleet: acme-soc
 home: {tenant: acme-soc.example, cloud: global}
 vault: {path: vault}
-defaults: {redirectUris: ["https://{domain}/SiemMsspConnector"]}
+defaults: {connector: graph-security, redirectUris: ["https://{domain}/SiemMsspConnector"]}
 tenants:
   contoso: {name: Contoso, domain: contoso.example}
 "#;
