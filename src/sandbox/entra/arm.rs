@@ -37,7 +37,8 @@ pub(in crate::sandbox) fn answer(
         let cloud = metadata(&request.origin());
         let pairs = form_pairs(request.query.as_deref().unwrap_or_default().as_bytes());
         // The versions of 2019 answer with a list of clouds, later ones with the one that was asked.
-        let list = pairs.iter().any(|(name, value)| name == "api-version" && value.starts_with("2019-"));
+        let list =
+            pairs.iter().any(|(name, value)| name == "api-version" && value.starts_with("2019-"));
         return Response::json(200, &if list { json!([cloud]) } else { cloud });
     }
     let caller = match caller::authenticate(&state.world, context, request, first_party::ARM) {
