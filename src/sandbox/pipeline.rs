@@ -182,7 +182,7 @@ impl Shared {
             Target::Graph(route) => graph::answer(&mut state, &context, request, operation, route),
             Target::Defender(target) => defender::answer(&state, &context, request, target),
             Target::Arm => entra::arm::answer(&state, &context, request, operation),
-            Target::Page | Target::Control => pages::answer(),
+            Target::Page | Target::Control => pages::answer(request),
         };
         match state.keep() {
             Ok(()) => response,
