@@ -1,6 +1,8 @@
 //! After an apply the world holds exactly what the manifest says, and nothing else changed; the
 //! next plan is empty; the next apply sends no write.
 
+use std::collections::BTreeSet;
+
 use jiff::{SignedDuration, Span, Timestamp, tz::TimeZone};
 use serde_json::{Value, json};
 
@@ -345,11 +347,11 @@ fn what_others_put_there_is_kept_and_what_they_took_is_put_back() {
 fn a_run_for_some_tenants_touches_no_other_app() {
     let stage = demo_stage();
     stage.run(&["apply", "--yes", "--tenant", "contoso", "--tenant", "lucerne"]).expect(0);
-    let apps: Vec<_> = list(&stage.home(), "applications")
+    let apps: BTreeSet<_> = list(&stage.home(), "applications")
         .iter()
         .filter_map(|app| app["uniqueName"].as_str().map(str::to_owned))
         .collect();
-    assert_eq!(apps, [stage.unique_name("contoso"), stage.unique_name("siem-eu")]);
+    assert_eq!(apps, BTreeSet::from([stage.unique_name("contoso"), stage.unique_name("siem-eu")]));
     stage.apply().expect(0);
     settled(&stage);
 }

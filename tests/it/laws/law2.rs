@@ -29,6 +29,7 @@ fleet: acme-soc
 home: {tenant: acme-soc.example, cloud: global}
 vault: {path: vault}
 defaults:
+  connector: graph-security
   displayName: '{name} SIEM MSSP Connector'
   redirectUris: ['https://siem.acme-soc.example/{key}']
 sharedApps:
