@@ -99,7 +99,7 @@ pub(super) async fn run(args: ApplyArgs, common: Common) -> Result<Verdict, Trou
         FailOn::verdict(&args.fail_on, status, verdict(&outcome, &reading.plan, &context.stop));
     if !context.common.json {
         let mut paper = Paper::new(stdout_width());
-        paper.gap();
+        words::done(&mut paper, outcome.done, context.network.counters().graph_writes);
         status_words::write(&mut paper, status);
         let command = context.common.command("apply");
         words::failures(

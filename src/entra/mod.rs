@@ -6,6 +6,8 @@ mod discovery;
 mod operator;
 mod pinned;
 mod recipe;
+#[cfg(test)]
+mod tests;
 
 pub use self::{
     app_token::{AppToken, SecretAge, app_token},

@@ -4,10 +4,14 @@
 //! [`Reader`] has no method that writes and a pipeline that could not; a [`Writer`] cannot be made
 //! without the [`crate::plan::Permit`] of an approved plan.
 
+#[cfg(test)]
+mod against_sandbox;
 mod policies;
 mod read;
 mod reader;
 mod request;
+#[cfg(test)]
+mod tests;
 mod wire;
 mod writer;
 

@@ -137,8 +137,8 @@ impl Writer {
         self.directory
     }
 
-    /// The server's clock, to about a second; nothing before the first answer. Ends of
-    /// credentials are counted from it.
+    /// The server's clock, to about a second; nothing before its first answer to any reader or
+    /// writer of this directory. Ends of credentials are counted from it.
     pub fn server_time(&self) -> Option<Timestamp> {
         self.graph.server_time()
     }
@@ -271,7 +271,6 @@ impl Writer {
     }
 }
 
-/// A body as text, which `graph-rs-sdk` passes on as it is.
 /// A unique name is reserved for 30 days by an app in the bin, which no listing shows.
 fn name_is_taken(failure: Failure) -> Failure {
     if failure.message.contains("same value for property uniqueName") {

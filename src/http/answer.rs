@@ -110,9 +110,9 @@ impl Policy for Answers {
         let raw = answer.try_into_raw_response().await?;
         let (status, headers, body) = raw.deconstruct();
         let code = u16::from(status);
-        let body: &[u8] = body.as_ref();
+        let body = bytes::Bytes::from(body);
         if !status.is_success() {
-            return Err(read_refusal(self.service, code, &headers, body).into());
+            return Err(read_refusal(self.service, code, &headers, &body).into());
         }
         let host = request.url().host_str().unwrap_or_default();
         let garbled = |why: &str| {
@@ -126,13 +126,13 @@ impl Policy for Answers {
         }
         let body = match self.service {
             // Small, and azure_identity reads them too credulously.
-            Service::Token => token_body(request, body).map_err(garbled)?,
+            Service::Token => token_body(request, &body).map_err(garbled)?,
             Service::Graph | Service::Discovery | Service::Defender => {
                 // Only that it is JSON is asked here, so that a broken answer can be repeated;
                 // what it says is read where it is wanted.
-                serde_json::from_slice::<serde::de::IgnoredAny>(body)
+                serde_json::from_slice::<serde::de::IgnoredAny>(&body)
                     .map_err(|_| garbled("with something that is not JSON"))?;
-                bytes::Bytes::copy_from_slice(body)
+                body
             }
         };
         Ok(AsyncRawResponse::from_bytes(status, headers, body))

@@ -128,6 +128,9 @@ async fn a_wait_longer_than_the_call_may_take_ends_it_at_once_and_shuts_the_dire
     assert_eq!((failure.cause, failure.status), (Cause::Throttled, Some(429)));
     assert_eq!(failure.request_id.as_deref(), Some("5f0c"));
     assert!(failure.message.contains("3600 s"), "{failure}");
+    let next = ask(&calls, &server.base, Method::Get, &Context::new()).await.unwrap_err();
+    assert_eq!((next.cause, next.status), (Cause::Throttled, None));
+    assert!(next.message.contains("150 s") || next.message.contains("149 s"), "{next}");
     assert_eq!(server.heard().len(), 1);
 }
 
@@ -316,4 +319,6 @@ async fn the_servers_clock_is_kept() {
     ask(&calls, &server.base, Method::Get, &Context::new()).await.unwrap();
     let shown = calls.server_time().unwrap().to_string();
     assert!(shown.starts_with("2026-11-23T12:00:0"), "{shown}");
+    // A writer counts the end of a secret from it before its own first answer.
+    assert!(graph(&network, Access::ReadWrite).server_time().is_some());
 }

@@ -38,7 +38,7 @@ impl Wire {
                 Cause::Guard,
                 format!("{host} was not contacted: the sandbox stays on this machine"),
             )),
-            // A managed identity's endpoint is plain http, on this machine or its link.
+            // A managed identity's endpoint is plain http, on this machine or close to it.
             Reach::Anywhere if url.scheme() != "https" && !is_near(url) => Err(Failure::new(
                 Cause::Guard,
                 format!("{host} was not contacted: {} is not encrypted", url.scheme()),
@@ -49,7 +49,8 @@ impl Wire {
 }
 
 fn is_near(url: &Url) -> bool {
-    is_loopback(url) || matches!(url.host(), Some(url::Host::Ipv4(ip)) if ip.is_link_local())
+    is_loopback(url)
+        || matches!(url.host(), Some(url::Host::Ipv4(ip)) if ip.is_link_local() || ip.is_private())
 }
 
 #[async_trait]

@@ -8,4 +8,10 @@ impl Permit {
     pub(super) fn granted() -> Self {
         Self(())
     }
+
+    /// For tests of the writer itself, which have no plan.
+    #[cfg(test)]
+    pub(crate) fn for_tests() -> Self {
+        Self::granted()
+    }
 }

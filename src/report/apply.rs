@@ -31,6 +31,16 @@ pub fn failed_line(app: &AppKey, step: &str, failure: &Failure) -> String {
     paper.into_text()
 }
 
+/// How much was changed; nothing where nothing was.
+pub fn done(paper: &mut Paper, apps: usize, writes: u32) {
+    if writes > 0 {
+        let line =
+            format!("Done: {}, {} to Graph.", count(apps, "app"), count(writes as usize, "write"));
+        paper.line(0, &[word(Ink::Good, line)]);
+        paper.gap();
+    }
+}
+
 /// Who failed, why, and how to run only those again: `command` with their tenants.
 pub fn failures(
     paper: &mut Paper,

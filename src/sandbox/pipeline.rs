@@ -28,8 +28,11 @@ pub(super) struct Shared {
     base: String,
     latency: Duration,
     /// What is to be done when the world was replaced.
-    pub(super) after_put: Box<dyn Fn(&mut State) -> std::io::Result<()> + Send + Sync>,
+    pub(super) after_put: Settle,
 }
+
+/// What follows a replaced world: see where it is made.
+pub(super) type Settle = Box<dyn Fn(&mut State) -> std::io::Result<()> + Send + Sync>;
 
 /// How a request ends.
 pub(super) enum Ending {
@@ -48,7 +51,7 @@ impl Shared {
         signer: Signer,
         base: String,
         latency: Duration,
-        after_put: Box<dyn Fn(&mut State) -> std::io::Result<()> + Send + Sync>,
+        after_put: Settle,
     ) -> Self {
         Self { state: Mutex::new(state), signer, base, latency, after_put }
     }

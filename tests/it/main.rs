@@ -1,4 +1,6 @@
 //! Tests.
 mod laws;
 mod manifest;
+mod stage;
 mod support;
+mod traffic;

@@ -16,31 +16,12 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tenantry::sandbox::Options;
 
+use super::{KEYS, MANIFEST};
 use crate::support::{Run, Stage, list, normal, until};
 
 /// How many stages work side by side.
 const STAGES: usize = 3;
 
-/// An app of its own resolved by domain, one of a directory by id, a deleted one to be restored,
-/// and a shared one.
-const MANIFEST: &str = "\
-version: 1
-fleet: acme-soc
-home: {tenant: acme-soc.example, cloud: global}
-vault: {path: vault}
-defaults:
-  connector: graph-security
-  displayName: '{name} SIEM MSSP Connector'
-  redirectUris: ['https://siem.acme-soc.example/{key}']
-sharedApps:
-  siem-eu: {name: Acme SOC EU}
-tenants:
-  contoso: {name: Contoso, domain: contoso.example}
-  fabrikam: {name: Fabrikam, id: 6f1c0f5e-0000-4000-8000-000000000002, connector: defender-xdr}
-  tailspin: {name: Tailspin Toys, id: 6f1c0f5e-0000-4000-8000-000000000003}
-  woodgrove: {name: Woodgrove Bank, id: 6f1c0f5e-0000-4000-8000-000000000011, app: siem-eu}
-";
-const KEYS: [&str; 4] = ["contoso", "fabrikam", "tailspin", "siem-eu"];
 const APPLY: [&str; 4] = ["apply", "--yes", "--parallelism", "1"];
 
 /// How one apply is cut.
