@@ -17,7 +17,7 @@ const LOOKS: [&[&str]; 9] = [
     &["plan", "--json"],
     &["status"],
     &["status", "--json"],
-    &["status", "--needs", "portal-authorization"],
+    &["status", "--pending", "portal"],
     &["explain", "contoso"],
     &["doctor"],
     &["validate"],
