@@ -101,7 +101,14 @@ pub(super) async fn run(args: ApplyArgs, common: Common) -> Result<Verdict, Trou
         let mut paper = Paper::new(stdout_width());
         words::done(&mut paper, outcome.done, context.network.counters().graph_writes);
         status_words::write(&mut paper, status);
-        words::failures(&mut paper, &context.manifest, &outcome.failed, &outcome.interrupted);
+        let command = context.common.command("apply");
+        words::failures(
+            &mut paper,
+            &context.manifest,
+            &command,
+            &outcome.failed,
+            &outcome.interrupted,
+        );
         words::exit_line(&mut paper, status, verdict);
         anstream::print!("\n{}", paper.into_text());
     }

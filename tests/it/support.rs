@@ -160,6 +160,21 @@ impl Stage {
         run.stdout.trim_end().to_owned()
     }
 
+    /// The arguments of the line by which a run says how to go on, and a yes.
+    pub(crate) fn only_these_again<'r>(&self, run: &'r Run) -> Vec<&'r str> {
+        let mut lines = run.stdout.lines();
+        lines.find(|line| *line == "Only these again:").expect(&run.stdout);
+        let mut words = lines.next().unwrap().split_whitespace();
+        assert_eq!(words.next(), Some("tenantry"));
+        let mut args: Vec<_> = words.collect();
+        // The harness names the cloud itself.
+        let cloud = args.iter().position(|arg| *arg == "--cloud").unwrap();
+        assert_eq!(Path::new(args.remove(cloud + 1)), self.folder.path().join("cloud.yaml"));
+        args.remove(cloud);
+        args.push("--yes");
+        args
+    }
+
     pub(crate) fn fault(&self, fault: Value) {
         self.sandbox.add_faults(&json!([fault])).unwrap();
     }
@@ -268,7 +283,7 @@ impl Running {
     /// Sends a signal by its name, as a shell does.
     pub(crate) fn signal(&self, name: &str) {
         let sent =
-            Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status();
+            Command::new("sh").arg("-c").arg(format!("kill -{name} {}", self.child.id())).status();
         assert!(sent.unwrap().success());
     }
 

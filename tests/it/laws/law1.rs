@@ -1,6 +1,8 @@
 //! After an apply the world holds exactly what the manifest says, and nothing else changed; the
 //! next plan is empty; the next apply sends no write.
 
+use std::collections::BTreeSet;
+
 use jiff::{SignedDuration, Span, Timestamp, tz::TimeZone};
 use serde_json::{Value, json};
 
@@ -287,7 +289,7 @@ fn the_world_holds_what_the_manifest_says_and_the_next_run_changes_nothing() {
 fn what_others_put_there_is_kept_and_what_they_took_is_put_back() {
     let stage = demo_stage();
     stage.apply().expect(0);
-    let secret = stage.reveal("contoso");
+    let secrets = ["contoso", "litware"].map(|key| stage.reveal(key));
     let helpdesk = json!({
         "keyId": "6f1c0f5e-0009-4000-8000-000000000001", "displayName": "helpdesk",
         "startDateTime": "2026-01-01T00:00:00Z", "endDateTime": "2027-11-01T00:00:00Z",
@@ -301,6 +303,13 @@ fn what_others_put_there_is_kept_and_what_they_took_is_put_back() {
         app["requiredResourceAccess"] = json!([]);
         app["tags"].as_array_mut().unwrap().push(json!("helpdesk"));
         app["passwordCredentials"].as_array_mut().unwrap().push(helpdesk.clone());
+    });
+    // A name can be changed by hand; the key id says that the value is still held.
+    stage.change_app("litware", |app| {
+        let name = &mut app["passwordCredentials"][0]["displayName"];
+        let (vault, nonce) = name.as_str().unwrap().rsplit_once(' ').unwrap();
+        let nonce: String = nonce.chars().rev().collect();
+        *name = json!(format!("{vault} {nonce}"));
     });
     // Nobody's mark is left on this one but its unique name.
     stage.change_app("globex", |app| app["tags"] = json!(["helpdesk"]));
@@ -337,7 +346,7 @@ fn what_others_put_there_is_kept_and_what_they_took_is_put_back() {
     assert!(list(&contoso, "passwordCredentials").contains(&helpdesk));
     assert_eq!(ours(&contoso).len(), 1);
     // Nothing was wrong with the secret, so it is the same.
-    assert_eq!(stage.reveal("contoso"), secret);
+    assert_eq!(["contoso", "litware"].map(|key| stage.reveal(key)), secrets);
     settled(&stage);
 }
 
@@ -345,11 +354,11 @@ fn what_others_put_there_is_kept_and_what_they_took_is_put_back() {
 fn a_run_for_some_tenants_touches_no_other_app() {
     let stage = demo_stage();
     stage.run(&["apply", "--yes", "--tenant", "contoso", "--tenant", "lucerne"]).expect(0);
-    let apps: Vec<_> = list(&stage.home(), "applications")
+    let apps: BTreeSet<_> = list(&stage.home(), "applications")
         .iter()
         .filter_map(|app| app["uniqueName"].as_str().map(str::to_owned))
         .collect();
-    assert_eq!(apps, [stage.unique_name("contoso"), stage.unique_name("siem-eu")]);
+    assert_eq!(apps, BTreeSet::from([stage.unique_name("contoso"), stage.unique_name("siem-eu")]));
     stage.apply().expect(0);
     settled(&stage);
 }

@@ -16,31 +16,23 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tenantry::sandbox::Options;
 
+use super::{KEYS, MANIFEST, lose_value};
 use crate::support::{Run, Stage, list, normal, until};
 
 /// How many stages work side by side.
 const STAGES: usize = 3;
 
-/// An app of its own resolved by domain, one of a directory by id, a deleted one to be restored,
-/// and a shared one.
-const MANIFEST: &str = "\
-version: 1
-fleet: acme-soc
-home: {tenant: acme-soc.example, cloud: global}
-vault: {path: vault}
-defaults:
-  displayName: '{name} SIEM MSSP Connector'
-  redirectUris: ['https://siem.acme-soc.example/{key}']
-sharedApps:
-  siem-eu: {name: Acme SOC EU}
-tenants:
-  contoso: {name: Contoso, domain: contoso.example}
-  fabrikam: {name: Fabrikam, id: 6f1c0f5e-0000-4000-8000-000000000002, connector: defender-xdr}
-  tailspin: {name: Tailspin Toys, id: 6f1c0f5e-0000-4000-8000-000000000003}
-  woodgrove: {name: Woodgrove Bank, id: 6f1c0f5e-0000-4000-8000-000000000011, app: siem-eu}
-";
-const KEYS: [&str; 4] = ["contoso", "fabrikam", "tailspin", "siem-eu"];
 const APPLY: [&str; 4] = ["apply", "--yes", "--parallelism", "1"];
+
+/// What the cut apply finds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Start {
+    /// No app; one in the bin.
+    Fresh,
+    /// All apps; one was renamed by hand, one has a secret of ours whose value was lost, one has no
+    /// secret any more.
+    Drifted,
+}
 
 /// How one apply is cut.
 #[derive(Debug, Clone, Copy)]
@@ -65,8 +57,16 @@ struct Theatre {
 }
 
 impl Theatre {
-    fn open() -> Self {
+    fn open(start: Start) -> Self {
         let stage = Stage::with(MANIFEST, Options::default());
+        if start == Start::Drifted {
+            stage.run(&APPLY).expect(0);
+            stage.change_app("contoso", |app| app["displayName"] = json!("Renamed by hand"));
+            stage.change_app("fabrikam", lose_value);
+            stage.change_app("siem-eu", |app| app["passwordCredentials"] = json!([]));
+            // A young credential may be missing from an answer only because it is young.
+            stage.sandbox.advance("PT10M").unwrap();
+        }
         let (world, vault) = (stage.sandbox.world(), stage.keep_vault());
         Self { stage, world, vault }
     }
@@ -138,17 +138,17 @@ fn whole(stage: &Stage, clean: &Value) {
     // No block of a value that nobody knows of is left in the vault either.
     for key in KEYS {
         let file = std::fs::read_to_string(stage.vault().join(format!("{key}.age"))).unwrap();
-        assert_eq!(file.matches("BEGIN AGE").count(), 1, "{key}");
+        assert_eq!(file.matches("BEGIN AGE").count(), 1, "{key}: {file}");
     }
 }
 
-fn all(cuts: Vec<Cut>) {
+fn all(start: Start, cuts: Vec<Cut>) {
     let next = AtomicUsize::new(0);
     let failed: Mutex<Vec<String>> = Mutex::default();
     thread::scope(|scope| {
         for _ in 0..STAGES {
             scope.spawn(|| {
-                let theatre = Theatre::open();
+                let theatre = Theatre::open(start);
                 theatre.stage.run(&APPLY).expect(0);
                 let clean = theatre.stage.sandbox.world();
                 while let Some(cut) = cuts.get(next.fetch_add(1, Ordering::Relaxed)) {
@@ -173,46 +173,25 @@ fn all(cuts: Vec<Cut>) {
 }
 
 /// How many requests a run makes to which nothing happens.
-fn requests() -> usize {
-    let theatre = Theatre::open();
+fn requests(start: Start) -> usize {
+    let theatre = Theatre::open(start);
     theatre.begin_again();
     theatre.stage.run(&APPLY).expect(0);
     theatre.stage.asked().len()
 }
 
-#[test]
-fn a_connection_cut_before_any_request_is_healed() {
-    all((1..=requests()).map(Cut::Before).collect());
-}
-
-#[test]
-fn a_connection_cut_after_any_request_is_healed() {
-    all((1..=requests()).map(Cut::After).collect());
-}
-
-#[test]
-fn a_process_killed_before_any_request_has_its_effect_is_healed() {
-    all((1..=requests()).map(Cut::KilledBefore).collect());
-}
-
-#[test]
-fn a_process_killed_after_any_request_had_its_effect_is_healed() {
-    all((1..=requests()).map(Cut::KilledAfter).collect());
-}
-
-#[test]
-fn a_process_that_dies_at_any_write_of_the_vault_is_healed() {
-    // The number of writes is found by dying later and later, until a run lives.
-    let theatre = Theatre::open();
+/// How many writes of the vault it makes: found by dying later and later, until a run lives.
+fn writes(start: Start) -> usize {
+    let theatre = Theatre::open(start);
     let lives = |k: usize| {
         theatre.begin_again();
         theatre.cut(Cut::AtWrite(k)).code == Some(0)
     };
-    let mut writes = 1;
-    while !lives(writes * 2) {
-        writes *= 2;
+    let mut dies = 1;
+    while !lives(dies * 2) {
+        dies *= 2;
     }
-    let (mut dies, mut lived) = (writes, writes * 2);
+    let mut lived = dies * 2;
     while lived - dies > 1 {
         let middle = dies.midpoint(lived);
         if lives(middle) {
@@ -221,6 +200,39 @@ fn a_process_that_dies_at_any_write_of_the_vault_is_healed() {
             dies = middle;
         }
     }
-    assert!(dies > 3 * KEYS.len(), "an app is written down at least three times: {dies}");
-    all((1..=dies).map(Cut::AtWrite).collect());
+    dies
+}
+
+#[test]
+fn a_connection_cut_before_any_request_is_healed() {
+    all(Start::Fresh, (1..=requests(Start::Fresh)).map(Cut::Before).collect());
+}
+
+#[test]
+fn a_connection_cut_after_any_request_is_healed() {
+    all(Start::Fresh, (1..=requests(Start::Fresh)).map(Cut::After).collect());
+}
+
+#[test]
+fn a_process_killed_before_any_request_has_its_effect_is_healed() {
+    all(Start::Fresh, (1..=requests(Start::Fresh)).map(Cut::KilledBefore).collect());
+}
+
+#[test]
+fn a_process_killed_after_any_request_had_its_effect_is_healed() {
+    all(Start::Fresh, (1..=requests(Start::Fresh)).map(Cut::KilledAfter).collect());
+}
+
+#[test]
+fn a_process_that_dies_at_any_write_of_the_vault_is_healed() {
+    let writes = writes(Start::Fresh);
+    assert!(writes > 3 * KEYS.len(), "an app is written down at least three times: {writes}");
+    all(Start::Fresh, (1..=writes).map(Cut::AtWrite).collect());
+}
+
+#[test]
+fn a_repair_that_is_cut_anywhere_is_healed() {
+    let requests = requests(Start::Drifted);
+    let cuts = (1..=requests).flat_map(|k| [Cut::After(k), Cut::KilledAfter(k)]);
+    all(Start::Drifted, cuts.chain((1..=writes(Start::Drifted)).map(Cut::AtWrite)).collect());
 }
