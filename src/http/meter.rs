@@ -18,6 +18,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     answer::Refusal,
+    conceal::conceal,
     header::{date, header},
     notice::{Notice, Service},
 };
@@ -139,7 +140,8 @@ impl Policy for Meter {
             let request_id = result.as_ref().ok().and_then(|answer| {
                 ["request-id", "x-ms-request-id"]
                     .into_iter()
-                    .find_map(|name| header(answer.headers(), name).map(str::to_owned))
+                    .find_map(|name| header(answer.headers(), name))
+                    .map(|id| conceal(id, &[]))
             });
             (self.notices)(Notice::Traffic {
                 service: self.service,
