@@ -79,7 +79,8 @@ impl Reader {
         self.graph.requests()
     }
 
-    /// The server's clock, to about a second; nothing before the first answer.
+    /// The server's clock, to about a second; nothing before its first answer to any reader or
+    /// writer of this directory.
     pub fn server_time(&self) -> Option<Timestamp> {
         self.graph.server_time()
     }

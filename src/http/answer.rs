@@ -18,6 +18,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{
+    conceal::{conceal, secrets_of},
     header::{header, retry_after},
     hint,
     notice::Service,
@@ -112,7 +113,14 @@ impl Policy for Answers {
         let code = u16::from(status);
         let body = bytes::Bytes::from(body);
         if !status.is_success() {
-            return Err(read_refusal(self.service, code, &headers, &body).into());
+            let mut refusal = read_refusal(self.service, code, &headers, &body);
+            let secrets = secrets_of(request);
+            let Failure { code, message, request_id, .. } = &mut refusal.failure;
+            *message = conceal(message, &secrets);
+            for words in [code, request_id].into_iter().flatten() {
+                *words = conceal(words, &secrets);
+            }
+            return Err(refusal.into());
         }
         let host = request.url().host_str().unwrap_or_default();
         let garbled = |why: &str| {

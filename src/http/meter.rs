@@ -75,7 +75,7 @@ impl Tally {
     }
 }
 
-/// The clock of the server at the other end of one pipeline.
+/// The clock of the server at the other end of the pipelines to one service and directory.
 #[derive(Debug, Default)]
 pub(super) struct ServerClock(Mutex<Option<(Timestamp, Instant)>>);
 

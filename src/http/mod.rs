@@ -4,6 +4,7 @@
 //! the meter. `azure_identity` gets the same client and the same policies for its token requests.
 
 mod answer;
+mod conceal;
 mod gate;
 mod guard;
 mod header;
@@ -117,7 +118,15 @@ struct Inner {
     options: NetworkOptions,
     pacing: Pacing,
     tally: Arc<Tally>,
-    gates: Mutex<HashMap<(Service, Option<TenantId>), Arc<Gate>>>,
+    shared: Mutex<HashMap<(Service, Option<TenantId>), Shared>>,
+}
+
+/// What all pipelines to one service in one directory share. The clock is among it because the
+/// first request of a writer may need the time that a reader was told.
+#[derive(Clone, Default)]
+struct Shared {
+    gate: Arc<Gate>,
+    clock: Arc<ServerClock>,
 }
 
 impl fmt::Debug for Network {
@@ -157,7 +166,7 @@ impl Network {
             options,
             pacing,
             tally: Arc::default(),
-            gates: Mutex::default(),
+            shared: Mutex::default(),
         })))
     }
 
@@ -230,16 +239,14 @@ impl Network {
     }
 
     fn watch(&self, service: Service, directory: Option<TenantId>) -> Watch {
-        let Inner { options, pacing, tally, gates, transport: _ } = &*self.0;
-        let gate = Arc::clone(
-            gates
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .entry((service, directory))
-                .or_default(),
-        );
+        let Inner { options, pacing, tally, shared, transport: _ } = &*self.0;
+        let Shared { gate, clock } = shared
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .entry((service, directory))
+            .or_default()
+            .clone();
         let own = Arc::<Tally>::default();
-        let clock = Arc::<ServerClock>::default();
         Watch {
             per_call: vec![Arc::new(Retry {
                 service,
@@ -305,7 +312,8 @@ impl Calls {
         self.own.read().total()
     }
 
-    /// The server's clock, to about a second; nothing before its first answer.
+    /// The server's clock, to about a second; nothing before its first answer to any pipeline of
+    /// this service and directory.
     pub(crate) fn server_time(&self) -> Option<Timestamp> {
         self.clock.now()
     }

@@ -321,4 +321,6 @@ async fn the_servers_clock_is_kept() {
     ask(&calls, &server.base, Method::Get, &Context::new()).await.unwrap();
     let shown = calls.server_time().unwrap().to_string();
     assert!(shown.starts_with("2026-11-23T12:00:0"), "{shown}");
+    // A writer counts the end of a secret from it before its own first answer.
+    assert!(graph(&network, Access::ReadWrite).server_time().is_some());
 }

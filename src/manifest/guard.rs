@@ -219,11 +219,12 @@ impl<'p> Pass<'p> {
                     Err(Stop)
                 }
             };
-            if step.is_err() {
+            if step.is_err() || self.log.is_full() {
                 return Reach::Broken;
             }
             self.ration.set(LONGEST_SILENCE);
         }
+        self.tree.shrink();
         let Some(root) = self.tree.root().filter(|root| !self.tree.is_null(*root)) else {
             let wrong = Wrong::new("the file is empty, or holds nothing but comments")
                 .help("`tenantry init --stdout` prints a manifest to start from");
@@ -399,11 +400,11 @@ impl<'p> Pass<'p> {
         let mut first: HashMap<&str, NodeId> = HashMap::new();
         let mut again = Vec::new();
         for (key, _) in self.tree.entries(map) {
-            if self.tree.trust(key) == Trust::Sound
-                && let Some(earlier) = first.insert(self.tree.text(key), key)
-            {
-                first.insert(self.tree.text(key), earlier);
-                again.push((key, earlier));
+            if self.tree.trust(key) == Trust::Sound {
+                let earlier = *first.entry(self.tree.text(key)).or_insert(key);
+                if earlier != key {
+                    again.push((key, earlier));
+                }
             }
         }
         for (key, earlier) in again {
@@ -413,6 +414,9 @@ impl<'p> Pass<'p> {
                 .label(format!("first in line {line}"));
             self.log.at(self.tree, key, wrong);
             self.tree.skip_key(key);
+            if self.log.is_full() {
+                break;
+            }
         }
     }
 }

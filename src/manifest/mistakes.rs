@@ -18,7 +18,8 @@ use super::{
     tree::{NodeId, Tree, harmless},
 };
 
-/// The most mistakes (and notices) that are kept; the rest is counted.
+/// The most mistakes that are reported, and the most notices: reading stops there, so that a
+/// hostile file of mistakes costs no more than a good one.
 const MOST_KEPT: usize = 1000;
 /// The most characters of a line that an excerpt shows.
 const WIDEST: usize = 100;
@@ -93,11 +94,21 @@ pub struct Notice {
     pub what: String,
 }
 
+/// Whether all mistakes found so far are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Fill {
+    /// They are.
+    #[default]
+    Room,
+    /// There was one more than can be kept.
+    Full,
+}
+
 /// Collects mistakes and notices while a manifest is read.
 #[derive(Debug, Default)]
 pub(super) struct Log {
     kept: Vec<Mistake>,
-    total: usize,
+    fill: Fill,
     /// What was said of which place, so that a value inherited 400 times is reported once.
     said: HashSet<u64>,
     notices: Vec<Notice>,
@@ -138,15 +149,15 @@ impl Log {
     }
 
     fn is_new(&mut self, tree: &Tree, span: Range<usize>, what: &str) -> bool {
-        if self.kept.len() == MOST_KEPT {
-            self.total += 1;
-            return false;
-        }
         let mut hasher = DefaultHasher::new();
         (&tree.file, span, what).hash(&mut hasher);
-        let new = self.said.insert(hasher.finish());
-        self.total += usize::from(new);
-        new
+        if !self.said.insert(hasher.finish()) {
+            return false;
+        }
+        if self.kept.len() == MOST_KEPT {
+            self.fill = Fill::Full;
+        }
+        self.kept.len() < MOST_KEPT
     }
 
     fn keep(&mut self, tree: &Tree, span: Range<usize>, place: Place, wrong: Wrong) {
@@ -157,22 +168,27 @@ impl Log {
 
     /// Whether nothing is wrong so far.
     pub(super) fn is_clean(&self) -> bool {
-        self.total == 0
+        self.kept.is_empty()
+    }
+
+    /// Whether there are so many mistakes that looking for more is no use.
+    pub(super) fn is_full(&self) -> bool {
+        self.fill == Fill::Full
     }
 
     /// The notices, or the mistakes if there are any, in the order of the files and their lines.
     pub(super) fn finish(self, files: Vec<PathBuf>) -> Result<Vec<Notice>, Mistakes> {
-        let Self { mut kept, total, said: _, mut notices } = self;
+        let Self { mut kept, fill, said: _, mut notices } = self;
         let order = |place: &Place| {
             let file = files.iter().position(|file| *file == place.file);
             (file, place.line, place.column)
         };
-        if total == 0 {
+        if kept.is_empty() {
             notices.sort_by_key(|notice| order(&notice.place));
             return Ok(notices);
         }
         kept.sort_by_key(|mistake| order(&mistake.place));
-        Err(Mistakes { list: kept, total, files })
+        Err(Mistakes { list: kept, fill, files })
     }
 }
 
@@ -186,7 +202,8 @@ fn excerpt(tree: &Tree, line: usize, span: Range<usize>) -> Option<Excerpt> {
     let from = span.start.clamp(bounds.start, bounds.end) - bounds.start;
     let to = span.end.clamp(bounds.start + from, bounds.end) - bounds.start;
     let before = line.get(..from)?.chars().count();
-    let skip = before.saturating_sub(WIDEST / 2);
+    let long = line.chars().nth(WIDEST).is_some();
+    let skip = if long { before.saturating_sub(WIDEST / 2) } else { 0 };
     let mut text = String::new();
     let mut pointed = None;
     if skip > 0 {
@@ -223,7 +240,7 @@ fn tidy(c: char) -> char {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mistakes {
     list: Vec<Mistake>,
-    total: usize,
+    fill: Fill,
     files: Vec<PathBuf>,
 }
 
@@ -234,27 +251,31 @@ impl Mistakes {
         let what = "the manifest cannot be resolved, and tenantry cannot say why".to_owned();
         let help = Some("this is a mistake of tenantry's, please report it".to_owned());
         let mistake = Mistake { place, what, label: String::new(), help, excerpt: None };
-        Self { list: vec![mistake], total: 1, files: Vec::new() }
+        Self { list: vec![mistake], fill: Fill::Room, files: Vec::new() }
     }
 
-    /// The mistakes in the order of the files; at most 1,000 of them.
+    /// The mistakes in the order of the files; at most 1,000 of them, then reading stops.
     pub fn list(&self) -> &[Mistake] {
         &self.list
     }
 
-    /// How many there are, with those beyond the first 1,000.
-    pub fn total(&self) -> usize {
-        self.total
+    /// Whether reading stopped because there were so many.
+    pub fn there_are_more(&self) -> bool {
+        self.fill == Fill::Full
     }
 
     /// `2 mistakes in customers.yaml, nothing was contacted`
     pub fn headline(&self) -> String {
-        let mistakes = if self.total == 1 { "mistake" } else { "mistakes" };
+        let count = match (self.list.len(), self.fill) {
+            (1, Fill::Room) => "1 mistake".to_owned(),
+            (many, Fill::Room) => format!("{many} mistakes"),
+            (many, Fill::Full) => format!("more than {many} mistakes"),
+        };
         let place = match self.files.as_slice() {
             [one] => name_of(one),
             many => format!("{} files", many.len()),
         };
-        format!("{} {mistakes} in {place}, nothing was contacted", grouped(self.total))
+        format!("{count} in {place}, nothing was contacted")
     }
 
     /// All of it for a terminal of `width` columns.
@@ -273,14 +294,13 @@ impl Mistakes {
                 out.push_str(&format!("{}:{line}:{column}: {}\n", name_of(file), mistake.what));
             }
         }
-        if self.total > self.list.len() {
-            let more = self.total - self.list.len();
-            out.push_str(&format!("  … and {} more mistakes\n", grouped(more)));
+        if self.there_are_more() {
+            out.push_str("  … and more: reading stopped here\n");
         }
         out
     }
 
-    /// `{formatVersion, mistakes: [{file, line, column, path, what, label, hint}], total}`
+    /// `{formatVersion, valid, mistakes: [{file, line, column, path, what, label, hint}], more}`
     pub fn to_json(&self) -> serde_json::Value {
         let mistakes: Vec<_> = self
             .list
@@ -297,7 +317,12 @@ impl Mistakes {
                 })
             })
             .collect();
-        serde_json::json!({ "formatVersion": 1, "mistakes": mistakes, "total": self.total })
+        serde_json::json!({
+            "formatVersion": 1,
+            "valid": false,
+            "mistakes": mistakes,
+            "more": self.there_are_more(),
+        })
     }
 }
 
@@ -316,19 +341,6 @@ fn name_of(file: &Path) -> String {
     } else {
         file.to_string_lossy().chars().map(harmless).collect()
     }
-}
-
-/// `12,345`
-fn grouped(number: usize) -> String {
-    let digits = number.to_string();
-    let mut out = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
 }
 
 /// A mistake as miette draws it.

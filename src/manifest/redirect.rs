@@ -106,6 +106,9 @@ pub(super) fn same_but_for_the_port<'u>(
 ) -> Option<(&'u RedirectUri, &'u RedirectUri)> {
     let mut seen: Vec<(Url, &RedirectUri)> = Vec::new();
     for uri in uris {
+        if !uri.as_str().contains("://localhost") {
+            continue;
+        }
         let Ok(mut url) = Url::parse(uri.as_str()) else { continue };
         if url.host_str() != Some("localhost") || url.set_port(None).is_err() {
             continue;

@@ -42,6 +42,19 @@ pub enum LoadError {
     Mistakes(#[from] Mistakes),
 }
 
+impl LoadError {
+    /// All of it for a terminal of `width` columns.
+    pub fn render(&self, colour: bool, width: usize) -> String {
+        match self {
+            Self::Mistakes(mistakes) => mistakes.render(colour, width),
+            Self::Unreadable { hint, .. } => {
+                let hint = hint.as_ref().map(|hint| format!("  {hint}\n")).unwrap_or_default();
+                format!("error: {self}\n{hint}")
+            }
+        }
+    }
+}
+
 /// Reads a manifest from its files.
 ///
 /// # Errors

@@ -138,6 +138,13 @@ impl Tree {
         }
     }
 
+    /// Gives back what was allocated ahead.
+    pub(super) fn shrink(&mut self) {
+        self.nodes.shrink_to_fit();
+        self.texts.shrink_to_fit();
+        self.lines.shrink_to_fit();
+    }
+
     /// Says where a map or list ends.
     pub(super) fn set_end(&mut self, id: NodeId, end: usize) {
         let node = &mut self.nodes[id.0 as usize];
@@ -185,6 +192,19 @@ impl Tree {
     /// What a node is to its parent.
     pub(super) fn role(&self, id: NodeId) -> Role {
         self.nodes[id.0 as usize].role
+    }
+
+    /// The first byte of the line in which a node begins.
+    pub(super) fn line_start(&self, id: NodeId) -> usize {
+        let start = self.nodes[id.0 as usize].start;
+        let line = self.lines.partition_point(|line| *line <= start).max(1);
+        self.lines[line - 1] as usize
+    }
+
+    /// The next node of the same map or list.
+    pub(super) fn next(&self, id: NodeId) -> Option<NodeId> {
+        let next = self.nodes[id.0 as usize].next;
+        (next != NONE).then_some(NodeId(next))
     }
 
     /// The map or list that a node belongs to.

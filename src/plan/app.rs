@@ -413,7 +413,7 @@ fn difference(
                 .map_or_else(String::new, |at| format!(" on {}", at.strftime("%Y-%m-%d")));
             plan.diagnostics.push(Diagnostic::new(
                 Code::InTheBin,
-                format!("it was deleted{when} and will be restored"),
+                format!("it was deleted{when} and will be restored; policies that name it show only then"),
             ));
             plan.steps.push(Step::RestoreApplication { object_id: binned.app.object_id });
             patch(plan, registration, &binned.app);

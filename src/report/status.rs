@@ -166,11 +166,7 @@ fn key_column(tenants: &[(&TenantStatus, &Facet)]) -> usize {
     tenants.iter().map(|(tenant, _)| tenant.key.as_str().len()).max().unwrap_or(0).clamp(8, 24)
 }
 
-fn waiting<'a>(
-    status: &'a Status,
-    name: FacetName,
-    person: WaitingFor,
-) -> Vec<(&'a TenantStatus, &'a Facet)> {
+fn waiting(status: &Status, name: FacetName, person: WaitingFor) -> Vec<(&TenantStatus, &Facet)> {
     status
         .tenants
         .iter()
@@ -308,7 +304,7 @@ pub fn explain(paper: &mut Paper, status: &Status, tenant: &TenantStatus) {
     paper.line(
         0,
         &[
-            word(Ink::Bold, &tenant.key.to_string()),
+            word(Ink::Bold, tenant.key.as_str()),
             word(
                 Ink::Plain,
                 format!("· {} · {directory} · connector {}{legacy}", tenant.name, tenant.connector),

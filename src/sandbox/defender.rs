@@ -108,7 +108,7 @@ fn serve(
         }
         Target::Incident(id) => items
             .into_iter()
-            .find(|i| i["incidentId"].to_string() == *id)
+            .find(|i| i["incidentId"].as_u64().is_some_and(|n| id.parse() == Ok(n)))
             .map(|i| Response::json(200, &i))
             .ok_or_else(|| refused(404, "ResourceNotFound", "No such incident.")),
         Target::Unknown => Err(refused(404, "ResourceNotFound", "No such resource.")),

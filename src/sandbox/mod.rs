@@ -44,7 +44,7 @@ use tokio::{sync::watch, task::JoinHandle};
 use engine::State;
 use entra::jwt::Signer;
 use faults::Faults;
-use pipeline::Shared;
+use pipeline::{Settle, Shared};
 use requests::RequestLog;
 use throttle::Throttle;
 use world::{World, form::Loaded, journal::Journal, seed};
@@ -470,8 +470,6 @@ fn write_env(dir: &Path, world: &World, secret: &str) -> io::Result<()> {
     let text = files::env_file(&operator.tenant, &operator.client, secret, &ca);
     files::write_private(&dir.join("env"), text.as_bytes())
 }
-
-type Settle = Box<dyn Fn(&mut State) -> io::Result<()> + Send + Sync>;
 
 /// What follows when the world was replaced or its operator moved: the operator's secret is made
 /// good, and everything is written whole.

@@ -28,8 +28,11 @@ pub(super) struct Shared {
     base: String,
     latency: Duration,
     /// What is to be done when the world was replaced.
-    pub(super) after_put: Box<dyn Fn(&mut State) -> std::io::Result<()> + Send + Sync>,
+    pub(super) after_put: Settle,
 }
+
+/// What follows a replaced world: see where it is made.
+pub(super) type Settle = Box<dyn Fn(&mut State) -> std::io::Result<()> + Send + Sync>;
 
 /// How a request ends.
 pub(super) enum Ending {
@@ -48,7 +51,7 @@ impl Shared {
         signer: Signer,
         base: String,
         latency: Duration,
-        after_put: Box<dyn Fn(&mut State) -> std::io::Result<()> + Send + Sync>,
+        after_put: Settle,
     ) -> Self {
         Self { state: Mutex::new(state), signer, base, latency, after_put }
     }
@@ -132,6 +135,9 @@ impl Shared {
                     body.as_ref(),
                 ));
             }
+            Some(Do::Echo(status)) => {
+                return Ending::Answer(self.echo(request, operation, *status));
+            }
             Some(Do::Slow(wait)) => tokio::time::sleep(*wait).await,
             Some(Do::NoAnswerAfter | Do::CutAfter | Do::Garbage) | None => {}
         }
@@ -162,9 +168,8 @@ impl Shared {
                 garbage.body = b"<html>\xff\xfe{\"value\": [".to_vec();
                 Ending::Answer(garbage)
             }
-            Some(Do::CutBefore | Do::NoAnswer | Do::Status { .. } | Do::Slow(_)) | None => {
-                Ending::Answer(response)
-            }
+            Some(Do::CutBefore | Do::NoAnswer | Do::Status { .. } | Do::Echo(_) | Do::Slow(_))
+            | None => Ending::Answer(response),
         }
     }
 
@@ -177,7 +182,7 @@ impl Shared {
             Target::Graph(route) => graph::answer(&mut state, &context, request, operation, route),
             Target::Defender(target) => defender::answer(&state, &context, request, target),
             Target::Arm => entra::arm::answer(&state, &context, request, operation),
-            Target::Page | Target::Control => pages::answer(),
+            Target::Page | Target::Control => pages::answer(request),
         };
         match state.keep() {
             Ok(()) => response,
@@ -238,6 +243,23 @@ impl Shared {
             response = response.with(name.clone(), value.clone());
         }
         response
+    }
+
+    /// An error that repeats what was sent, credentials and all.
+    fn echo(&self, request: &Request, operation: Operation, status: u16) -> Response {
+        let sent = request.header("authorization").unwrap_or("no credentials");
+        let body = String::from_utf8_lossy(&request.body);
+        let words = format!("The request with {sent} was refused: {body}");
+        match operation.service() {
+            Service::Login => {
+                entra::errors::Aadsts::new(status, "invalid_client", 7_000_215, words)
+                    .response(self.lock().world.now(), request.header("client-request-id"))
+            }
+            Service::Defender => defender::refused(status, "BadRequest", &words),
+            Service::Graph | Service::Arm | Service::Pages | Service::Control => {
+                self.refuse(request, &Refusal::new(status, "Request_BadRequest", words))
+            }
+        }
     }
 
     async fn batch(&self, outer: &Request) -> Result<Response, Ending> {

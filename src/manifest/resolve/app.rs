@@ -213,11 +213,11 @@ fn redirect_uris(
     field: &Field<List<Free>>,
     audience: Audience,
 ) -> Option<BTreeSet<RedirectUri>> {
-    let Some((_, List(items))) = field.get() else {
+    let Some((_, List { items, wrong })) = field.get() else {
         return (!field.is_given()).then(BTreeSet::new);
     };
     let mut uris = BTreeMap::new();
-    let mut sound = true;
+    let mut sound = *wrong == 0;
     for item in items {
         match redirect_uri(cx, owner, item.at, &item.value.0, audience) {
             None => sound = false,
@@ -299,9 +299,9 @@ fn permissions(
                 .collect(),
         );
     }
-    let (at, List(items)) = field.get()?;
+    let (at, List { items, wrong }) = field.get()?;
     let mut all = BTreeSet::new();
-    let mut sound = true;
+    let mut sound = *wrong == 0;
     for item in items {
         let PermissionFields { resource, application, delegated } = &item.value;
         if !resource.is_given() {
@@ -316,9 +316,12 @@ fn permissions(
         }
         for (names, kind) in kinds {
             sound &= names.value.is_some() || !names.is_given();
-            let (Some(resource), Some((_, List(names)))) = (&resource.value, names.get()) else {
+            let (Some(resource), Some((_, List { items: names, wrong }))) =
+                (&resource.value, names.get())
+            else {
                 continue;
             };
+            sound &= *wrong == 0;
             for name in names {
                 let permission =
                     NamedPermission { resource: resource.0, kind, name: name.value.0.clone() };
@@ -405,7 +408,7 @@ fn credential(cx: &mut Cx<'_>, owner: Owner<'_>, fields: &Fields<'_>) -> Option<
     let issuers = match fields.federated.get() {
         None if fields.federated.is_given() => None,
         None => Some(Vec::new()),
-        Some((at, List(items))) => federated::issuers(cx, owner, at, items),
+        Some((at, list)) => federated::issuers(cx, owner, at, list),
     };
     let kind = fields.credential.settle(CredentialKind::Secret)?;
     match kind {
@@ -468,12 +471,12 @@ fn secret(
 }
 
 fn owners(cx: &mut Cx<'_>, field: &Field<List<Uuid>>) -> Option<BTreeSet<Uuid>> {
-    let Some((at, List(items))) = field.get() else {
+    let Some((at, List { items, wrong })) = field.get() else {
         return (!field.is_given()).then(BTreeSet::new);
     };
     if items.len() > MOST_OWNERS {
         cx.wrong(at, Wrong::new(format!("an app may have {MOST_OWNERS} owners")));
         return None;
     }
-    Some(items.iter().map(|item| item.value).collect())
+    (*wrong == 0).then(|| items.iter().map(|item| item.value).collect())
 }

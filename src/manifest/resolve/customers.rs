@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::{
     connector::Connector,
-    ids::{TenantId, TenantKey},
+    ids::TenantId,
     manifest::{
         mistakes::Wrong,
         read::{At, Cx},
@@ -14,49 +14,71 @@ use crate::{
 /// Every customer so far, by id and by domain.
 #[derive(Debug, Default)]
 pub(super) struct Customers {
-    by_id: HashMap<TenantId, Vec<(Connector, TenantKey)>>,
-    by_domain: HashMap<String, Vec<(Connector, TenantKey, Option<TenantId>)>>,
+    by_id: HashMap<TenantId, First>,
+    by_domain: HashMap<Box<str>, (First, Option<(TenantId, At)>)>,
+}
+
+/// The first tenant of a customer with each connector, by the place of the tenant.
+#[derive(Debug, Default)]
+struct First([Option<At>; Connector::ALL.len()]);
+
+impl First {
+    /// Takes the place of a customer and connector, or says who has it.
+    fn take(&mut self, connector: Connector, at: At) -> Option<At> {
+        let slot = match connector {
+            Connector::MsspSiem => 0,
+            Connector::GraphSecurity => 1,
+            Connector::DefenderXdr => 2,
+        };
+        let first = self.0[slot];
+        self.0[slot] = first.or(Some(at));
+        first
+    }
+}
+
+/// A tenant as it is added; `id` and `domain` each with the place where they are written.
+pub(super) struct Customer<'c> {
+    /// The tenant.
+    pub(super) at: At,
+    /// What it is read with.
+    pub(super) connector: Connector,
+    /// Its directory.
+    pub(super) id: Option<(At, TenantId)>,
+    /// Its domain.
+    pub(super) domain: Option<(At, &'c str)>,
 }
 
 impl Customers {
-    /// Adds a customer, unless it is there already.
-    pub(super) fn add(
-        &mut self,
-        cx: &mut Cx<'_>,
-        at: At,
-        key: &TenantKey,
-        connector: Connector,
-        id: Option<(At, TenantId)>,
-        domain: Option<(At, &str)>,
-    ) {
-        let mut reported = false;
+    /// Adds a customer, and reports one that is there already.
+    pub(super) fn add(&mut self, cx: &mut Cx<'_>, customer: Customer<'_>) {
+        let Customer { at, connector, id, domain } = customer;
+        let mut first = None;
         if let Some((id_at, id)) = id {
-            let same = self.by_id.entry(id).or_default();
-            if let Some((_, first)) = same.iter().find(|(c, _)| *c == connector) {
+            first = self.by_id.entry(id).or_default().take(connector, at);
+            if let Some(first) = first {
                 twice(cx, own(cx, id_at, at), first, connector, "id");
-                reported = true;
             }
-            same.push((connector, key.clone()));
         }
-        if let Some((domain_at, domain)) = domain {
-            let same = self.by_domain.entry(domain.to_owned()).or_default();
-            let id = id.map(|(_, id)| id);
-            let place = own(cx, domain_at, at);
-            if let Some((_, first, other)) =
-                same.iter().find(|(_, _, other)| id.is_some() && other.is_some() && *other != id)
-            {
+        let Some((domain_at, domain)) = domain else { return };
+        let place = own(cx, domain_at, at);
+        let (of_domain, known) = self.by_domain.entry(domain.into()).or_default();
+        let with_domain = of_domain.take(connector, at);
+        match (*known, id) {
+            (Some((other, there)), Some((_, id))) if other != id => {
+                let there = key_of(cx, there);
                 let wrong = Wrong::new(format!(
-                    "`{domain}` is the domain of `{first}` too, with another id"
+                    "`{domain}` is the domain of `{there}` too, with another id"
                 ))
-                .label(format!("there: {}", other.map(|id| id.to_string()).unwrap_or_default()))
+                .label(format!("there: {other}"))
                 .help("a domain belongs to one directory");
                 cx.wrong(place, wrong);
-            } else if let Some((_, first, _)) =
-                same.iter().find(|(c, _, _)| *c == connector).filter(|_| !reported)
-            {
-                twice(cx, place, first, connector, "domain");
             }
-            same.push((connector, key.clone(), id));
+            (_, id) => {
+                *known = known.or(id.map(|(_, id)| (id, at)));
+                if let (Some(with_domain), None) = (with_domain, first) {
+                    twice(cx, place, with_domain, connector, "domain");
+                }
+            }
         }
     }
 }
@@ -66,7 +88,14 @@ fn own(cx: &Cx<'_>, at: At, tenant: At) -> At {
     if cx.is_within(at, tenant) { at } else { tenant }
 }
 
-fn twice(cx: &mut Cx<'_>, at: At, first: &TenantKey, connector: Connector, by: &str) {
+/// The key of a tenant.
+fn key_of(cx: &Cx<'_>, tenant: At) -> String {
+    let path = cx.tree(tenant).path(tenant.node);
+    path.rsplit('.').next().unwrap_or_default().to_owned()
+}
+
+fn twice(cx: &mut Cx<'_>, at: At, first: At, connector: Connector, by: &str) {
+    let first = key_of(cx, first);
     let wrong = Wrong::new(format!("the same customer and connector as `{first}`"))
         .label(format!("same {by}, both with {connector}"))
         .help("one of the two is too many; the same customer may stand twice with different connectors");

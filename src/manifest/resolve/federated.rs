@@ -5,7 +5,7 @@ use url::Url;
 use crate::manifest::{
     Federated,
     mistakes::Wrong,
-    read::{At, Cx, Field, Item},
+    read::{At, Cx, Field, Item, List},
     sections::{AzurePipelines, FederatedFields, GitHub},
     words::Free,
 };
@@ -26,14 +26,15 @@ pub(super) fn issuers(
     cx: &mut Cx<'_>,
     owner: Owner<'_>,
     at: At,
-    items: &[Item<FederatedFields>],
+    list: &List<FederatedFields>,
 ) -> Option<Vec<Federated>> {
+    let List { items, wrong } = list;
     if items.len() > MOST {
         cx.wrong(at, Wrong::new(format!("an app may have {MOST} federated credentials")));
         return None;
     }
     let mut issuers: Vec<Federated> = Vec::new();
-    let mut sound = true;
+    let mut sound = *wrong == 0;
     for item in items {
         let Some(issuer) = issuer(cx, owner, item) else {
             sound = false;

@@ -82,6 +82,9 @@ impl Top {
             if tree.trust(key) == Trust::Reported {
                 continue;
             }
+            if cx.log.is_full() {
+                break;
+            }
             let name = tree.text(key);
             match header::TOP.fields.iter().find(|field| field.name == name) {
                 Some(field) => {
@@ -162,38 +165,26 @@ impl Parts {
             nothing: TenantFields::default(),
         };
 
-        let mut shared = read_shared(cx, &base, top.and_then(|top| top.at("sharedApps")));
-        let mut apps = BTreeMap::new();
-        let mut tenants = BTreeMap::new();
-        let mut places: HashMap<TenantKey, At> = HashMap::new();
-        let mut customers = Customers::default();
+        let shared = read_shared(cx, &base, top.and_then(|top| top.at("sharedApps")));
+        let mut made = Made { shared, ..Made::default() };
         for at in tops.iter().filter_map(|top| top.at("tenants")) {
-            for (key, at) in keyed(cx, at, "tenants") {
-                let Some(key) = tenant_key(cx, key, &shared, &mut places) else { continue };
-                let fields = cx.section::<TenantFields>(at);
-                let Some(fields) = fields.value else { continue };
-                // Without a header there is nothing to hold it against; its own fields were read.
-                if !whole || top.is_none() || base.is_wrong() {
-                    continue;
-                }
-                let made = tenant::resolve(
-                    cx,
-                    &base,
-                    &mut shared,
-                    &mut customers,
-                    key.clone(),
-                    at,
-                    &fields,
-                );
-                if let Some((tenant, app)) = made {
-                    if let Some(app) = app {
-                        apps.insert(app.key.clone(), app);
+            let entries = keyed(cx, at, "tenants");
+            let mut left = entries.as_slice();
+            while !left.is_empty() && !cx.log.is_full() {
+                let sections = cx.sections::<TenantFields>(left);
+                let (now, later) = left.split_at(sections.len());
+                left = later;
+                for ((key, at), fields) in now.iter().zip(sections) {
+                    let Some(key) = made.tenant_key(cx, *key) else { continue };
+                    // Without a header there is nothing to hold it against; its fields were read.
+                    let held = whole && top.is_some() && !base.is_wrong();
+                    if let Some(fields) = fields.value.filter(|_| held) {
+                        made.add(cx, &base, key, *at, &fields);
                     }
-                    tenants.insert(key, tenant);
                 }
             }
         }
-        finish_shared(cx, shared, &mut apps);
+        let (apps, tenants) = made.finish(cx);
         if whole && cx.log.is_clean() {
             notices(cx, tops, &apps, &tenants);
         }
@@ -236,39 +227,75 @@ fn bad_key(text: &str) -> Wrong {
     Wrong::new(format!("the key `{}` cannot be used", shown(text))).label(KEY)
 }
 
-/// A tenant's key, if it is one and free.
-fn tenant_key(
-    cx: &mut Cx<'_>,
-    at: At,
-    shared: &BTreeMap<AppKey, Shared>,
-    places: &mut HashMap<TenantKey, At>,
-) -> Option<TenantKey> {
-    let text = cx.tree(at).text(at.node);
-    let Ok(key) = text.parse::<TenantKey>() else {
-        cx.wrong_as_said(at, bad_key(text));
-        return None;
-    };
-    if let Some(app) = shared.get(&AppKey::from(&key)) {
-        let (line, _) = cx.tree(app.at).line_and_column(cx.tree(app.at).pointed(app.at.node).start);
-        cx.wrong(
-            at,
-            Wrong::new(format!("a shared app has the key `{key}` already"))
-                .label(format!("the app stands in line {line}"))
-                .help("apps and tenants share one set of keys: a tenant's own app has its key"),
-        );
-        return None;
+/// What was made of the tenants so far.
+#[derive(Default)]
+struct Made {
+    shared: BTreeMap<AppKey, Shared>,
+    customers: Customers,
+    places: HashMap<TenantKey, At>,
+    // Lists first: maps made of them at once are full to the brim, grown ones are half empty,
+    // which counts with 100,000 tenants.
+    apps: Vec<(AppKey, App)>,
+    tenants: Vec<(TenantKey, Tenant)>,
+}
+
+impl Made {
+    /// A tenant's key, if it is one and free.
+    fn tenant_key(&mut self, cx: &mut Cx<'_>, at: At) -> Option<TenantKey> {
+        let text = cx.tree(at).text(at.node);
+        let Ok(key) = text.parse::<TenantKey>() else {
+            cx.wrong_as_said(at, bad_key(text));
+            return None;
+        };
+        if let Some(app) = self.shared.get(&AppKey::from(&key)) {
+            let place = cx.tree(app.at).place(app.at.node);
+            let wrong = Wrong::new(format!("a shared app has the key `{key}` already"))
+                .label(format!("the app stands in line {}", place.line))
+                .help("apps and tenants share one set of keys: a tenant's own app has its key");
+            cx.wrong(at, wrong);
+            return None;
+        }
+        if let Some(first) = self.places.insert(key.clone(), at) {
+            let place = cx.tree(first).place(first.node);
+            let file = shown(&place.file.to_string_lossy());
+            let wrong = Wrong::new("this tenant is in another file already")
+                .label(format!("first in {file}, line {}", place.line));
+            cx.wrong(at, wrong);
+            return None;
+        }
+        Some(key)
     }
-    if let Some(first) = places.insert(key.clone(), at) {
-        let place = cx.tree(first).place(first.node);
-        let file = shown(&place.file.to_string_lossy());
-        cx.wrong(
-            at,
-            Wrong::new("this tenant is in another file already")
-                .label(format!("first in {file}, line {}", place.line)),
-        );
-        return None;
+
+    /// Adds a tenant and its own app, if it has one.
+    fn add(&mut self, cx: &mut Cx<'_>, base: &Base, key: TenantKey, at: At, fields: &TenantFields) {
+        let Self { shared, customers, .. } = self;
+        let made = tenant::resolve(cx, base, shared, customers, key.clone(), at, fields);
+        if let Some((tenant, app)) = made {
+            self.apps.extend(app.map(|app| (app.key.clone(), app)));
+            self.tenants.push((key, tenant));
+        }
     }
-    Some(key)
+
+    /// All apps and tenants, once what needs all tenants of a shared app is checked.
+    fn finish(self, cx: &mut Cx<'_>) -> (BTreeMap<AppKey, App>, BTreeMap<TenantKey, Tenant>) {
+        let Self { shared, customers, places, mut apps, mut tenants } = self;
+        drop((customers, places));
+        for (key, Shared { at, connector: _, app }) in shared {
+            let Some(app) = app else { continue };
+            app::check_redirect_uris(cx, at, &app);
+            if app.tenants.is_empty() && cx.log.is_clean() {
+                let what =
+                    format!("no tenant uses the shared app {key}: give a tenant `app: {key}`");
+                cx.notice(at, what);
+            }
+            apps.push((key, app));
+        }
+        // Sorted in place: the map's own sort would take half as much memory again.
+        apps.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        let apps = apps.into_iter().collect();
+        tenants.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        (apps, tenants.into_iter().collect())
+    }
 }
 
 /// Checks that there is a connector and that it exists in the cloud.
@@ -298,6 +325,9 @@ fn read_shared(cx: &mut Cx<'_>, base: &Base, at: Option<At>) -> BTreeMap<AppKey,
     let mut shared = BTreeMap::new();
     let Some(at) = at else { return shared };
     for (key_at, at) in keyed(cx, at, "sharedApps") {
+        if cx.log.is_full() {
+            break;
+        }
         let text = cx.tree(key_at).text(key_at.node);
         let Ok(key) = text.parse::<AppKey>() else {
             cx.wrong_as_said(key_at, bad_key(text));
@@ -312,25 +342,6 @@ fn read_shared(cx: &mut Cx<'_>, base: &Base, at: Option<At>) -> BTreeMap<AppKey,
         shared.insert(key, Shared { at, connector, app });
     }
     shared
-}
-
-/// What can be said of a shared app only when all its tenants are known.
-fn finish_shared(
-    cx: &mut Cx<'_>,
-    shared: BTreeMap<AppKey, Shared>,
-    apps: &mut BTreeMap<AppKey, App>,
-) {
-    for (key, Shared { at, connector: _, app }) in shared {
-        let Some(app) = app else { continue };
-        app::check_redirect_uris(cx, at, &app);
-        if app.tenants.is_empty() && cx.log.is_clean() {
-            cx.notice(
-                at,
-                format!("no tenant uses the shared app {key}: give a tenant `app: {key}`"),
-            );
-        }
-        apps.insert(key, app);
-    }
 }
 
 /// What is allowed and still worth saying of the whole.

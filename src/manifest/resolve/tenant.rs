@@ -24,7 +24,7 @@ use super::{
     Base, Shared,
     app::{self, Fields, Frame, Owner},
     check_connector,
-    customers::Customers,
+    customers::{Customer, Customers},
 };
 
 /// The most characters of a tenant's name; Entra's own limit for an organization's.
@@ -66,7 +66,7 @@ pub(super) fn resolve(
     if let Some(connector) = connector {
         let id = who.id;
         let domain = who.domain.as_ref().map(|(at, domain)| (*at, domain.as_str()));
-        customers.add(cx, at, &key, connector, id, domain);
+        customers.add(cx, Customer { at, connector, id, domain });
     }
     let audience = match &place {
         Where::Shared(_) => Some(Audience::MultipleOrgs),
@@ -106,7 +106,8 @@ pub(super) fn resolve(
             let frame = Frame { key: app.clone(), layout, connector, audience };
             let mut made = app::make(cx, owner, frame, &fields(own, defaults))?;
             made.redirect_uris.extend(for_consent);
-            made.tenants.push(key.clone());
+            // Exactly one: a grown list would have room for four.
+            made.tenants = vec![key.clone()];
             app::check_redirect_uris(cx, at, &made);
             (app, layout, Some(made))
         }
@@ -463,10 +464,11 @@ fn labels(
     let mut labels = BTreeMap::new();
     let mut sound = true;
     for field in [defaults, own] {
-        let Some((_, Words(words))) = field.get() else {
+        let Some((_, Words { words, wrong })) = field.get() else {
             sound &= !field.is_given();
             continue;
         };
+        sound &= *wrong == 0;
         for (key, item) in words {
             let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b'/');
             if key.is_empty() || key.len() > 64 || !key.bytes().all(plain) {

@@ -29,10 +29,8 @@ const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-be
 
 /// Reads the client's id and proof from the form or from a Basic header (RFC 6749, 2.3.1).
 pub(super) fn claimed(request: &Request, form: &Form) -> Result<Claimed, Aadsts> {
-    if let Some(header) = request.header("authorization") {
-        if let Some((id, secret)) = basic(header) {
-            return Ok(Claimed { id, proof: Proof::Secret(secret) });
-        }
+    if let Some((id, secret)) = request.header("authorization").and_then(basic) {
+        return Ok(Claimed { id, proof: Proof::Secret(secret) });
     }
     let id = form.get("client_id").ok_or_else(|| Aadsts::missing("client_id"))?.to_owned();
     let proof = match (form.get("client_secret"), form.get("client_assertion")) {

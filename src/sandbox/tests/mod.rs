@@ -1,4 +1,9 @@
 //! The sandbox over real https, as other people's clients see it.
 
 mod applications;
+mod keeping;
+mod misbehaviour;
+mod reading;
+mod refusals;
 mod support;
+mod tokens;

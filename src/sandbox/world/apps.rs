@@ -240,7 +240,7 @@ impl Apps {
 
     /// Adds one, or replaces the one of the same id at its place.
     pub(in crate::sandbox) fn insert(&mut self, mut app: App) {
-        app.seq = match self.remove(&app.id().to_owned()) {
+        app.seq = match self.remove(app.id()) {
             Some(old) => old.seq,
             None => {
                 self.next += 1;
