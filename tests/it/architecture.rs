@@ -174,18 +174,37 @@ fn sources() -> Vec<Source> {
     }
     let mut paths = Vec::new();
     walk(&root().join("src"), &mut paths);
+    let tests = test_modules(&paths);
     let read = |path: PathBuf| {
         let whole = std::fs::read_to_string(&path).unwrap();
         let inner = path.strip_prefix(root().join("src")).unwrap();
         let first = inner.components().next().unwrap().as_os_str().to_str().unwrap();
         let room = first.trim_end_matches(".rs").to_owned();
-        let of_tests = inner.components().any(|c| c.as_os_str() == "tests")
-            || inner.ends_with("tests.rs")
-            || inner.ends_with("testing.rs");
+        let of_tests = tests
+            .iter()
+            .any(|module| path.starts_with(module) || path == module.with_extension("rs"));
         let code = if of_tests { String::new() } else { code_of(&whole) };
         Source { room, path: inner.to_owned(), whole, code }
     };
     paths.into_iter().map(read).collect()
+}
+
+/// The modules that exist in tests only, each as the path of its folder.
+fn test_modules(paths: &[PathBuf]) -> Vec<PathBuf> {
+    let mut modules = Vec::new();
+    for path in paths {
+        let text = std::fs::read_to_string(path).unwrap();
+        let folder = match path.file_stem().unwrap().to_str().unwrap() {
+            "mod" | "lib" | "main" => path.parent().unwrap().to_owned(),
+            _ => path.with_extension(""),
+        };
+        for piece in text.split("#[cfg(test)]\n").skip(1) {
+            let declared = piece.lines().next().unwrap_or_default();
+            let name = declared.rsplit_once("mod ").and_then(|(_, name)| name.strip_suffix(';'));
+            modules.extend(name.map(|name| folder.join(name)));
+        }
+    }
+    modules
 }
 
 /// Code alone: what follows the first module of unit tests is left out, and so are comments and

@@ -195,11 +195,6 @@ impl Stage {
         finish(self.command(arguments), arguments)
     }
 
-    /// Writes another manifest.
-    pub(crate) fn manifest(&self, text: &str) {
-        std::fs::write(self.path("manifest.yaml"), text).unwrap();
-    }
-
     /// Replaces the world by what `change` makes of it.
     pub(crate) fn change_world(&self, change: impl FnOnce(&mut Value)) {
         let mut world = self.sandbox.world();

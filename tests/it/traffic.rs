@@ -261,7 +261,9 @@ fn story() -> Stage {
     stage.run(&["apply", "--yes", "--tenant", "contoso"]).exits(1);
     stage.run(&["apply", "--yes"]).exits(0);
     // Refusals: a right is missing, an app is gone, a policy says no.
-    stage.call(Method::PATCH, &format!("/applications/{id}"), &token, Some(&drift));
+    let token = stage.operator_token();
+    let answer = stage.call(Method::PATCH, &format!("/applications/{id}"), &token, Some(&drift));
+    assert_eq!(answer.status, 204, "{answer:?}");
     fault(json!([{"operation": "application.update", "do": {"status": 403}}]));
     stage.run(&["apply", "--yes"]).exits(5);
     fault(json!([{"operation": "application.update", "do": {"status": 400, "body": {"error": {
