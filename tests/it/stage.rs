@@ -153,11 +153,8 @@ impl Stage {
             .enable_all()
             .build()
             .unwrap();
-        let options = Options {
-            dir: Some(folder.path().join("world")),
-            recording: Recording::On,
-            ..options
-        };
+        let options =
+            Options { dir: Some(folder.path().join("world")), recording: Recording::On, ..options };
         let sandbox = runtime.block_on(Sandbox::start(options)).unwrap();
         let ca = reqwest::Certificate::from_pem(sandbox.ca_pem().as_bytes()).unwrap();
         let client = reqwest::Client::builder()
@@ -345,12 +342,8 @@ impl Stage {
 
 /// Runs a command to its end, looking at what the system shows of its arguments meanwhile.
 pub(crate) fn finish(mut command: Command, arguments: &[&str]) -> Ran {
-    let child = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let child =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let watch = Watch::over(&child);
     let output = child.wait_with_output().unwrap();
     Ran {

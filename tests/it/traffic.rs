@@ -82,9 +82,7 @@ impl Slice {
         };
         let described = self.resolve(described);
         match (described.pointer("/content/application~1json/schema"), &answered["body"]) {
-            (Some(schema), body) => {
-                self.judge(&format!("{place} response {status}"), schema, body)
-            }
+            (Some(schema), body) => self.judge(&format!("{place} response {status}"), schema, body),
             (None, Value::Null) => Vec::new(),
             (None, _) => vec![format!("response {status}: a body where none is described")],
         }
@@ -115,12 +113,13 @@ impl Slice {
 
     /// Query parameters and headers that are not described, or not as described.
     fn parameters(&self, found: &Described<'_>, asked: &Value) -> Vec<String> {
-        let known: Vec<&Value> = [found.path_item.get("parameters"), found.operation.get("parameters")]
-            .into_iter()
-            .flatten()
-            .flat_map(|list| list.as_array().unwrap())
-            .map(|parameter| self.resolve(parameter))
-            .collect();
+        let known: Vec<&Value> =
+            [found.path_item.get("parameters"), found.operation.get("parameters")]
+                .into_iter()
+                .flatten()
+                .flat_map(|list| list.as_array().unwrap())
+                .map(|parameter| self.resolve(parameter))
+                .collect();
         let mut faults = Vec::new();
         let query = asked["query"].as_str().unwrap_or_default();
         for (name, text) in url::form_urlencoded::parse(query.as_bytes()) {
@@ -256,7 +255,9 @@ fn story() -> Stage {
     // Inside the renewal window; the first answer is lost, so its value is, and the next run
     // removes that secret and makes another.
     stage.sandbox.advance("P340D").unwrap();
-    fault(json!([{"operation": "application.addPassword", "match": {"app": id}, "do": "cut-after"}]));
+    fault(
+        json!([{"operation": "application.addPassword", "match": {"app": id}, "do": "cut-after"}]),
+    );
     stage.run(&["apply", "--yes", "--tenant", "contoso"]).exits(1);
     stage.run(&["apply", "--yes"]).exits(0);
     // Refusals: a right is missing, an app is gone, a policy says no.
@@ -328,14 +329,24 @@ fn what_the_sandbox_answers_to_others_is_as_described() {
     let text = |value: &Value, name: &str| value[name].as_str().unwrap().to_owned();
 
     // Applications.
-    let app = call(post.clone(), "/applications", Some(json!({
-        "displayName": "Made by another client", "signInAudience": "AzureADMultipleOrgs",
-        "tags": ["x"], "web": {"redirectUris": ["https://other.example/here"]},
-        "passwordCredentials": [{"displayName": "at once", "endDateTime": "2027-06-01T00:00:00Z"}],
-    })), 201);
+    let app = call(
+        post.clone(),
+        "/applications",
+        Some(json!({
+            "displayName": "Made by another client", "signInAudience": "AzureADMultipleOrgs",
+            "tags": ["x"], "web": {"redirectUris": ["https://other.example/here"]},
+            "passwordCredentials": [{"displayName": "at once", "endDateTime": "2027-06-01T00:00:00Z"}],
+        })),
+        201,
+    );
     let (id, client) = (text(&app, "id"), text(&app, "appId"));
     call(get.clone(), &format!("/applications/{id}"), None, 200);
-    call(get.clone(), &format!("/applications(appId='{client}')?$select=id,displayName"), None, 200);
+    call(
+        get.clone(),
+        &format!("/applications(appId='{client}')?$select=id,displayName"),
+        None,
+        200,
+    );
     for query in [
         "",
         "?$top=1",
@@ -373,8 +384,7 @@ fn what_the_sandbox_answers_to_others_is_as_described() {
     call(post.clone(), &format!("/applications/{id}/removePassword"), Some(remove), 400);
 
     // Service principals, owners, grants, roles.
-    let principal =
-        call(post.clone(), "/servicePrincipals", Some(json!({"appId": client})), 201);
+    let principal = call(post.clone(), "/servicePrincipals", Some(json!({"appId": client})), 201);
     let principal = text(&principal, "id");
     call(post.clone(), "/servicePrincipals", Some(json!({"appId": client})), 409);
     let graph = call(get.clone(), &format!("/servicePrincipals(appId='{GRAPH}')"), None, 200);
@@ -411,7 +421,12 @@ fn what_the_sandbox_answers_to_others_is_as_described() {
     );
     call(get.clone(), &format!("/servicePrincipals/{graph}/appRoleAssignedTo"), None, 200);
     call(get.clone(), &format!("/servicePrincipals/{principal}/appRoleAssignments"), None, 200);
-    call(Method::DELETE, &format!("/servicePrincipals/{graph}/appRoleAssignedTo/{role}"), None, 204);
+    call(
+        Method::DELETE,
+        &format!("/servicePrincipals/{graph}/appRoleAssignedTo/{role}"),
+        None,
+        204,
+    );
     let grant = json!({"clientId": principal, "consentType": "AllPrincipals", "resourceId": graph,
                        "scope": "User.Read offline_access"});
     let grant_id =
@@ -451,9 +466,14 @@ fn what_the_sandbox_answers_to_others_is_as_described() {
         400,
     );
     call(get.clone(), "/policies/appManagementPolicies", None, 200);
-    let policy = call(post.clone(), "/policies/appManagementPolicies", Some(json!({
+    let policy = call(
+        post.clone(),
+        "/policies/appManagementPolicies",
+        Some(json!({
         "displayName": "Ours", "description": "d", "isEnabled": true,
-        "restrictions": {"passwordCredentials": [], "keyCredentials": []}})), 201);
+        "restrictions": {"passwordCredentials": [], "keyCredentials": []}})),
+        201,
+    );
     let policy = format!("/policies/appManagementPolicies/{}", text(&policy, "id"));
     call(get.clone(), &policy, None, 200);
     call(Method::PATCH, &policy, Some(json!({"isEnabled": false})), 204);
@@ -469,10 +489,15 @@ fn what_the_sandbox_answers_to_others_is_as_described() {
     call(Method::DELETE, &format!("/directory/deletedItems/{id}"), None, 204);
 
     // Several in one, and refusals.
-    call(post.clone(), "/$batch", Some(json!({"requests": [
-        {"id": "1", "method": "GET", "url": "/organization"},
-        {"id": "2", "method": "GET", "url": "/applications/6f1c0f5e-0001-4000-8000-00000000ffff"},
-    ]})), 200);
+    call(
+        post.clone(),
+        "/$batch",
+        Some(json!({"requests": [
+            {"id": "1", "method": "GET", "url": "/organization"},
+            {"id": "2", "method": "GET", "url": "/applications/6f1c0f5e-0001-4000-8000-00000000ffff"},
+        ]})),
+        200,
+    );
     call(get.clone(), "/applications?$filter=displayName bogus 'x'", None, 400);
     call(get.clone(), "/security/incidents?$top=1", None, 403);
     let answer = stage.call(get, "/organization", "not.a.token", None);
