@@ -142,16 +142,31 @@ fn characters(tree: &Tree, log: &mut Log) -> bool {
 struct Rationed {
     text: Rc<str>,
     at: usize,
-    /// How many bytes may still go by; the pass fills it up at each event.
-    ration: Rc<Cell<usize>>,
+    ration: Rc<Ration>,
+}
+
+/// How many bytes may still go by without an event.
+struct Ration {
+    left: Cell<usize>,
+    /// Where the characters ran dry. They stay dry, or the parser would read on behind the gap.
+    dry: Cell<Option<usize>>,
 }
 
 impl Iterator for Rationed {
     type Item = char;
 
     fn next(&mut self) -> Option<char> {
+        if self.ration.dry.get().is_some() {
+            return None;
+        }
         let c = self.text.get(self.at..)?.chars().next()?;
-        self.ration.set(self.ration.get().checked_sub(c.len_utf8())?);
+        match self.ration.left.get().checked_sub(c.len_utf8()) {
+            Some(left) => self.ration.left.set(left),
+            None => {
+                self.ration.dry.set(Some(self.at));
+                return None;
+            }
+        }
         self.at += c.len_utf8();
         Some(c)
     }
@@ -195,7 +210,9 @@ struct Pass<'p> {
     tree: &'p mut Tree,
     log: &'p mut Log,
     cursor: Cursor,
-    ration: Rc<Cell<usize>>,
+    ration: Rc<Ration>,
+    /// Where the last event ended.
+    heard: usize,
     open: Vec<Open>,
     documents: usize,
 }
@@ -203,8 +220,8 @@ struct Pass<'p> {
 impl<'p> Pass<'p> {
     fn new(tree: &'p mut Tree, log: &'p mut Log) -> Self {
         let cursor = Cursor { text: tree.shared_source(), chars: 0, byte: 0 };
-        let ration = Rc::new(Cell::new(LONGEST_SILENCE));
-        Self { tree, log, cursor, ration, open: Vec::new(), documents: 0 }
+        let ration = Rc::new(Ration { left: Cell::new(LONGEST_SILENCE), dry: Cell::new(None) });
+        Self { tree, log, cursor, ration, heard: 0, open: Vec::new(), documents: 0 }
     }
 
     fn run(mut self) -> Reach {
@@ -222,7 +239,11 @@ impl<'p> Pass<'p> {
             if step.is_err() || self.log.is_full() {
                 return Reach::Broken;
             }
-            self.ration.set(LONGEST_SILENCE);
+            self.ration.left.set(LONGEST_SILENCE);
+        }
+        if self.ration.dry.get().is_some() {
+            self.silent();
+            return Reach::Broken;
         }
         self.tree.shrink();
         let Some(root) = self.tree.root().filter(|root| !self.tree.is_null(*root)) else {
@@ -241,19 +262,23 @@ impl<'p> Pass<'p> {
         Reach::Broken
     }
 
+    /// Says that too much went by without an event, and from where on.
+    fn silent(&mut self) {
+        let wrong = Wrong::new(format!(
+            "{} KiB go by from here without the end of a text, a list or a map",
+            LONGEST_SILENCE / 1024
+        ))
+        .label("reading stopped")
+        .help("is a quote or a bracket missing its other half? (comments count, too)");
+        self.log.at_bytes(self.tree, self.heard..self.heard, wrong);
+    }
+
     /// Says what the parser could not take.
     fn broken(&mut self, error: &ScanError) {
-        let at = self.cursor.byte_of(error.marker().index()).min(self.tree.source().len());
-        if self.ration.get() < 4 && at + 16 < self.tree.source().len() {
-            let wrong = Wrong::new(format!(
-                "{} KiB go by without the end of a text, a list or a map",
-                LONGEST_SILENCE / 1024
-            ))
-            .label("reading stopped here")
-            .help("is a quote or a bracket missing its other half?");
-            self.log.at_bytes(self.tree, at..at, wrong);
-            return;
+        if self.ration.dry.get().is_some() {
+            return self.silent();
         }
+        let at = self.cursor.byte_of(error.marker().index()).min(self.tree.source().len());
         let (line, _) = self.tree.line_and_column(at);
         let text = &self.tree.source()[self.tree.line(line)];
         let mut wrong = Wrong::new(format!("this is not YAML: {}", error.info()));
@@ -270,6 +295,9 @@ impl<'p> Pass<'p> {
     fn event(&mut self, event: Event<'_>, span: Span) -> Result<(), Stop> {
         let start = self.cursor.byte_of(span.start.index());
         let span = start..self.cursor.byte_of(span.end.index()).max(start);
+        if self.ration.dry.get().is_none() {
+            self.heard = span.end;
+        }
         match event {
             Event::DocumentStart(_) => {
                 self.documents += 1;

@@ -30,17 +30,29 @@ pub(super) struct Wrong {
     what: String,
     label: String,
     help: Option<String>,
+    naming: Naming,
+}
+
+/// Whether a mistake's sentence needs the path of its place before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Naming {
+    /// `tenants.contoso.id: …`
+    Path,
+    /// The sentence names the place itself, or there is nothing to name.
+    Sentence,
 }
 
 impl Wrong {
     /// What is wrong, as a sentence that can follow a path: `a domain has no spaces`.
     pub(super) fn new(what: impl Into<String>) -> Self {
-        Self { what: what.into(), label: String::new(), help: None }
+        let what = what.into();
+        Self { what, label: String::new(), help: None, naming: Naming::Sentence }
     }
 
-    /// Puts the path of the place before the sentence.
-    pub(super) fn lead(&mut self, path: &str) {
-        self.what = format!("{path}: {}", self.what);
+    /// Has the path of the place shown before the sentence.
+    pub(super) fn with_path(mut self) -> Self {
+        self.naming = Naming::Path;
+        self
     }
 
     /// What to say right under the place.
@@ -83,6 +95,19 @@ pub struct Mistake {
     pub help: Option<String>,
     /// The line it points at; absent where there is no text to show.
     pub excerpt: Option<Excerpt>,
+    naming: Naming,
+}
+
+impl Mistake {
+    /// What is wrong with what, for people: `tenants.contoso.id: …`.
+    pub fn sentence(&self) -> String {
+        match self.naming {
+            Naming::Path if !self.place.path.is_empty() => {
+                format!("{}: {}", self.place.path, self.what)
+            }
+            Naming::Path | Naming::Sentence => self.what.clone(),
+        }
+    }
 }
 
 /// Something that is allowed and still worth saying.
@@ -125,9 +150,14 @@ impl Log {
 
     /// Reports something about bytes that belong to no node.
     pub(super) fn at_bytes(&mut self, tree: &Tree, span: Range<usize>, wrong: Wrong) {
+        self.missing(tree, span, "", wrong);
+    }
+
+    /// Reports a field that is not there, at bytes near which it should be.
+    pub(super) fn missing(&mut self, tree: &Tree, span: Range<usize>, path: &str, wrong: Wrong) {
         if self.is_new(tree, span.clone(), &wrong.what) {
             let (line, column) = tree.line_and_column(span.start);
-            let place = Place { file: tree.file.clone(), line, column, path: String::new() };
+            let place = Place { file: tree.file.clone(), line, column, path: path.to_owned() };
             self.keep(tree, span, place, wrong);
         }
     }
@@ -161,9 +191,9 @@ impl Log {
     }
 
     fn keep(&mut self, tree: &Tree, span: Range<usize>, place: Place, wrong: Wrong) {
-        let Wrong { what, label, help } = wrong;
+        let Wrong { what, label, help, naming } = wrong;
         let excerpt = excerpt(tree, place.line, span);
-        self.kept.push(Mistake { place, what, label, help, excerpt });
+        self.kept.push(Mistake { place, what, label, help, excerpt, naming });
     }
 
     /// Whether nothing is wrong so far.
@@ -250,7 +280,8 @@ impl Mistakes {
         let place = Place { file: PathBuf::from("-"), line: 1, column: 1, path: String::new() };
         let what = "the manifest cannot be resolved, and tenantry cannot say why".to_owned();
         let help = Some("this is a mistake of tenantry's, please report it".to_owned());
-        let mistake = Mistake { place, what, label: String::new(), help, excerpt: None };
+        let naming = Naming::Sentence;
+        let mistake = Mistake { place, what, label: String::new(), help, excerpt: None, naming };
         Self { list: vec![mistake], fill: Fill::Room, files: Vec::new() }
     }
 
@@ -291,7 +322,11 @@ impl Mistakes {
             // Writing to a String cannot fail; what miette itself refuses is said in one line.
             if handler.render_report(&mut out, &Shown(mistake)).is_err() {
                 let Place { file, line, column, path: _ } = &mistake.place;
-                out.push_str(&format!("{}:{line}:{column}: {}\n", name_of(file), mistake.what));
+                out.push_str(&format!(
+                    "{}:{line}:{column}: {}\n",
+                    name_of(file),
+                    mistake.sentence()
+                ));
             }
         }
         if self.there_are_more() {
@@ -305,7 +340,7 @@ impl Mistakes {
         let mistakes: Vec<_> = self
             .list
             .iter()
-            .map(|Mistake { place, what, label, help, excerpt: _ }| {
+            .map(|Mistake { place, what, label, help, excerpt: _, naming: _ }| {
                 serde_json::json!({
                     "file": place.file.to_string_lossy(),
                     "line": place.line,
@@ -348,13 +383,7 @@ struct Shown<'m>(&'m Mistake);
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Mistake { place, what, excerpt, .. } = self.0;
-        f.write_str(what)?;
-        match excerpt {
-            Some(_) => Ok(()),
-            // Where nothing can be drawn, its place is still said.
-            None => write!(f, " ({}:{}:{})", name_of(&place.file), place.line, place.column),
-        }
+        f.write_str(&self.0.sentence())
     }
 }
 impl fmt::Debug for Shown<'_> {

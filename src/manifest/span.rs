@@ -15,7 +15,7 @@ const LONGEST_DAYS: i64 = 730;
 pub(super) fn lifetime(text: &str) -> Result<Lifetime, Wrong> {
     let trimmed = text.trim();
     if trimmed.starts_with('-') {
-        return Err(Wrong::new(format!("`{}` is negative", shown(text))));
+        return Err(Wrong::new(format!("`{}` is negative", shown(text))).label("for example `1y`"));
     }
     let mut units = Units::default();
     let mut rest = trimmed;
@@ -66,7 +66,7 @@ pub(super) fn lifetime(text: &str) -> Result<Lifetime, Wrong> {
         .map_err(|_| too_long(text))?;
     let lifetime = Lifetime::new(span);
     match lifetime.days() {
-        0 => Err(Wrong::new(format!("`{}` is no time at all", shown(text)))),
+        0 => Err(Wrong::new(format!("`{}` is no time at all", shown(text))).label("at least `1d`")),
         1..=LONGEST_DAYS => Ok(lifetime),
         _ => Err(too_long(text)),
     }

@@ -61,7 +61,7 @@ fn holds_value(held: &CredentialRecord) -> bool {
 }
 
 /// Whether the directory has the credential: it shows it, or may not show it yet.
-fn is_there(held: &CredentialRecord, found: &[FoundSecret], now: Timestamp) -> bool {
+pub fn is_there(held: &CredentialRecord, found: &[FoundSecret], now: Timestamp) -> bool {
     found.iter().any(|secret| Some(secret.key_id) == held.key_id)
         || held.start.is_some_and(|start| now.duration_since(start) < UNSEEN_FOR)
 }

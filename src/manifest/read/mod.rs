@@ -41,10 +41,8 @@ impl<'t> Cx<'t> {
     }
 
     /// Reports a node, its path first: `tenants.contoso.id: …`.
-    pub(super) fn wrong(&mut self, at: At, mut wrong: Wrong) {
-        let tree = self.tree(at);
-        wrong.lead(&tree.path(at.node));
-        self.log.at(tree, at.node, wrong);
+    pub(super) fn wrong(&mut self, at: At, wrong: Wrong) {
+        self.log.at(self.tree(at), at.node, wrong.with_path());
     }
 
     /// Reports a node whose message names it already.

@@ -64,9 +64,13 @@ impl Owner<'_> {
                 None
             }
             Err(Unfilled::Missing(name)) => {
-                let path = cx.tree(at).path(at.node);
-                let at = if cx.is_within(at, self.at) { at } else { self.at };
-                let what = format!("`{path}` needs {{{name}}}, and this {} has none", self.noun);
+                let what = if cx.is_within(at, self.at) {
+                    format!("needs {{{name}}}, and this {} has none", self.noun)
+                } else {
+                    let path = cx.tree(at).path(at.node);
+                    format!("`{path}` needs {{{name}}}, and this {} has none", self.noun)
+                };
+                let at = self.here(cx, at);
                 cx.wrong(
                     at,
                     Wrong::new(what).help(format!("give it `{name}`, or a text without it")),
@@ -150,18 +154,14 @@ pub(super) fn shared(
     let key_text = key.to_string();
     let known = [("key", Some(key_text.as_str())), ("name", Some(name.as_str()))];
     let owner = Owner { at, noun: "shared app", values: Values { known: &known } };
-    let unknown = [&defaults.display_name]
-        .into_iter()
-        .filter(|_| !own.display_name.is_given())
-        .find(|name| {
-            name.value.as_ref().is_some_and(|n| n.0.contains("{domain}") || n.0.contains("{id}"))
-        });
-    if unknown.is_some() {
+    let mut display_name = own.display_name.or(&defaults.display_name).clone();
+    let of_one = |text: &Free| text.0.contains("{domain}") || text.0.contains("{id}");
+    if !own.display_name.is_given() && display_name.value.as_ref().is_some_and(of_one) {
         let wrong =
             Wrong::new("the `displayName` of `defaults` does not fit an app of many tenants")
                 .help("give this app a `displayName` of its own, with {key} and {name} at most");
         cx.wrong(at, wrong);
-        return None;
+        display_name.value = None;
     }
     let frame = Frame {
         key,
@@ -170,7 +170,7 @@ pub(super) fn shared(
         audience: Some(Audience::MultipleOrgs),
     };
     let fields = Fields {
-        display_name: own.display_name.or(&defaults.display_name),
+        display_name: &display_name,
         redirect_uris: &own.redirect_uris,
         permissions: own.permissions.or(&defaults.permissions),
         info: (&own.info, &defaults.info),
@@ -309,7 +309,10 @@ fn permissions(
         }
         let kinds =
             [(application, PermissionKind::Application), (delegated, PermissionKind::Delegated)];
-        if kinds.iter().all(|(names, _)| !names.is_given()) {
+        // A slip in one of their names was reported already.
+        let known = usize::from(resource.is_given());
+        let entries = cx.tree(item.at).entries(item.at.node).count();
+        if kinds.iter().all(|(names, _)| !names.is_given()) && entries == known {
             let wrong =
                 Wrong::new("names no permission").label("`application` or `delegated` is missing");
             cx.wrong(item.at, wrong);
@@ -335,7 +338,9 @@ fn permissions(
         return None;
     }
     if all.is_empty() {
-        cx.wrong(at, Wrong::new("an app without permissions can read nothing"));
+        if items.is_empty() {
+            cx.wrong(at, Wrong::new("an app without permissions can read nothing"));
+        }
         return None;
     }
     let apis = all.iter().map(|p| p.resource).collect::<BTreeSet<_>>().len();

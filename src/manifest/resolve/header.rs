@@ -49,7 +49,7 @@ pub(super) fn version(cx: &mut Cx<'_>, top: &Top) {
             let tree = &cx.trees[top.file];
             let wrong =
                 Wrong::new("`version` is missing").help("each file begins with `version: 1`");
-            cx.log.at_bytes(tree, 0..0, wrong);
+            cx.log.missing(tree, 0..0, "version", wrong);
         }
     }
 }
@@ -91,11 +91,9 @@ impl Header {
             ("vault", "vault: {path: .tenantry/vault}    # where secrets are kept"),
         ] {
             if top.at(field).is_none() {
-                let at = top.header_key();
                 let wrong = Wrong::new(format!("`{field}` is missing")).help(help);
-                if let Some(at) = at {
-                    cx.wrong_as_said(at, wrong);
-                }
+                let near = top.header_key().map_or(0..0, |at| tree.span(at.node));
+                cx.log.missing(tree, near, field, wrong);
             }
         }
         let fleet = top.at("fleet").and_then(|at| cx.section::<FleetName>(at).value);

@@ -362,3 +362,36 @@ fn a_run_for_some_tenants_touches_no_other_app() {
     stage.apply().expect(0);
     settled(&stage);
 }
+
+#[test]
+fn a_secret_that_was_removed_at_microsoft_is_not_handed_out_any_more() {
+    let stage = demo_stage();
+    let contoso = ["apply", "--yes", "--tenant", "contoso"];
+    stage.run(&contoso).expect(0);
+    let client = stage.app("contoso")["appId"].clone();
+    let in_contoso = |change: &dyn Fn(&mut Value)| {
+        let mut world = stage.sandbox.world();
+        let directories = world["directories"].as_array_mut().unwrap();
+        change(directories.iter_mut().find(|directory| directory["name"] == "Contoso").unwrap());
+        stage.sandbox.put_world(&world).unwrap();
+    };
+    // The customer's administrator has consented, so the secret is proved.
+    in_contoso(&|directory| {
+        directory["servicePrincipals"] = json!([{
+            "id": "6f1c0f5e-0003-4000-8000-000000000099", "appId": client,
+            "displayName": "Contoso SIEM MSSP Connector", "servicePrincipalType": "Application",
+            "accountEnabled": true, "servicePrincipalNames": [client],
+        }]);
+    });
+    stage.run(&contoso).expect(0);
+    let old = stage.reveal("contoso");
+    let kept = std::fs::read_to_string(stage.vault().join("contoso.age")).unwrap();
+    assert!(kept.contains("\"proved\""), "{kept}");
+    // Then somebody removes the secret, and the consent, so that its successor cannot be proved.
+    stage.change_app("contoso", |app| app["passwordCredentials"] = json!([]));
+    in_contoso(&|directory| directory["servicePrincipals"] = json!([]));
+    stage.sandbox.advance("PT10M").unwrap();
+    stage.run(&contoso).expect(0);
+    assert_ne!(stage.reveal("contoso"), old);
+    stage.holds("contoso");
+}

@@ -124,7 +124,7 @@ fn was_cut(cut: Cut, run: &Run) {
 
 /// One app per key, one live secret of ours on each, its value in the vault; and a world like the
 /// one that a run leaves to which nothing happened.
-fn whole(stage: &Stage, clean: &Value) {
+fn whole(start: Start, stage: &Stage, clean: &Value) {
     for key in KEYS {
         stage.holds(key);
     }
@@ -138,7 +138,11 @@ fn whole(stage: &Stage, clean: &Value) {
     // No block of a value that nobody knows of is left in the vault either.
     for key in KEYS {
         let file = std::fs::read_to_string(stage.vault().join(format!("{key}.age"))).unwrap();
-        assert_eq!(file.matches("BEGIN AGE").count(), 1, "{key}: {file}");
+        // The value of a secret that somebody removed at Microsoft is kept, retired.
+        let removed = start == Start::Drifted && ["fabrikam", "siem-eu"].contains(&key);
+        let (values, retired) = (1 + usize::from(removed), usize::from(removed));
+        assert_eq!(file.matches("BEGIN AGE").count(), values, "{key}: {file}");
+        assert_eq!(file.matches("\"retiring\"").count(), retired, "{key}: {file}");
     }
 }
 
@@ -158,7 +162,7 @@ fn all(start: Start, cuts: Vec<Cut>) {
                         was_cut(*cut, &run);
                         theatre.stage.all_faults_fired();
                         theatre.stage.run(&APPLY).expect(0);
-                        whole(&theatre.stage, &clean);
+                        whole(start, &theatre.stage, &clean);
                     }));
                     if let Err(panic) = tried {
                         let why = panic.downcast_ref::<String>().cloned().unwrap_or_default();

@@ -1,5 +1,7 @@
 //! The manifest: what is accepted, what is refused, and where.
 
+mod corpus;
+
 use std::path::Path;
 
 use tenantry::manifest::{self, Source};
