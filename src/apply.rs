@@ -19,6 +19,7 @@ use crate::{
     lifetime::Lifetime,
     plan::{
         AppPlan, Approved,
+        secrets::is_there,
         step::{Edit, Step},
     },
     registration::Registration,
@@ -254,6 +255,16 @@ impl<'a> Course<'a> {
             credential.state != CredentialState::Intended
                 || now.duration_since(credential.intended_at) < SignedDuration::from_hours(24)
         });
+        // What somebody removed at Microsoft is not handed out any more, even where it was proved and
+        // its successor is not yet. Its value stays: a listing may be wrong, and nobody tells it twice.
+        for credential in &mut record.credentials {
+            let usable =
+                matches!(credential.state, CredentialState::Stored | CredentialState::Proved);
+            let shown = found.is_none_or(|found| is_there(credential, &found.secrets, now));
+            if usable && !shown {
+                credential.state = CredentialState::Retiring;
+            }
+        }
         let makes_secret = app.steps.iter().any(|step| matches!(step, Step::AddSecret { .. }));
         let intent = makes_secret.then(Nonce::fresh);
         if let Some(nonce) = &intent {

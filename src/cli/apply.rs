@@ -99,9 +99,16 @@ pub(super) async fn run(args: ApplyArgs, common: Common) -> Result<Verdict, Trou
         FailOn::verdict(&args.fail_on, status, verdict(&outcome, &reading.plan, &context.stop));
     if !context.common.json {
         let mut paper = Paper::new(stdout_width());
-        paper.gap();
+        words::done(&mut paper, outcome.done, context.network.counters().graph_writes);
         status_words::write(&mut paper, status);
-        words::failures(&mut paper, &context.manifest, &outcome.failed, &outcome.interrupted);
+        let command = context.common.command("apply");
+        words::failures(
+            &mut paper,
+            &context.manifest,
+            &command,
+            &outcome.failed,
+            &outcome.interrupted,
+        );
         words::exit_line(&mut paper, status, verdict);
         anstream::print!("\n{}", paper.into_text());
     }

@@ -84,7 +84,7 @@ fn scope(common: &Common, manifest: &Manifest) -> Result<Scope, Trouble> {
             Verdict::Usage,
             format!("no tenant of the manifest answers to {}", unmatched.join(", ")),
         )
-        .next("tenantry validate lists the tenants"));
+        .next("the keys are those under `tenants` in the manifest"));
     }
     let tenants = manifest
         .tenants
@@ -160,21 +160,20 @@ impl Context {
         Ok(context)
     }
 
-    /// Says that nothing here is real, where it is so.
+    /// Says that nothing here is real, where it is so: always, because whoever takes the sandbox's
+    /// results for real ones is worse off than with one line too many.
     fn banner(&self) {
         let Some(boxed) = &self.sandbox else {
-            if self.cloud.sandbox && !self.common.quiet {
+            if self.cloud.sandbox {
                 self.progress
                     .say(&format!("sandbox: Microsoft in a box on {}\n", self.cloud.graph));
             }
             return;
         };
-        if !self.common.quiet {
-            self.progress.say(&format!(
-                "sandbox: Microsoft in a box on {}, nothing leaves this machine\n\n",
-                boxed.server.base_url()
-            ));
-        }
+        self.progress.say(&format!(
+            "sandbox: Microsoft in a box on {}, nothing leaves this machine\n\n",
+            boxed.server.base_url()
+        ));
     }
 
     /// Who acts.

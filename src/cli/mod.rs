@@ -40,6 +40,9 @@ pub struct Cli {
     verb: Verb,
 }
 
+/// The manifest where nobody names one.
+const DEFAULT_MANIFEST: &str = "tenantry.yaml";
+
 /// Flags that every verb takes.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Everywhere")]
@@ -49,7 +52,7 @@ pub(crate) struct Common {
         short = 'f',
         long = "manifest",
         value_name = "PATH",
-        default_value = "tenantry.yaml",
+        default_value = DEFAULT_MANIFEST,
         global = true
     )]
     pub(crate) manifest: Vec<PathBuf>,
@@ -125,6 +128,27 @@ impl Common {
     fn format(&self) -> Format {
         if self.json { Format::Json } else { Format::Text }
     }
+
+    /// A verb as it must be typed to reach the same fleet in the same place; how much of it and
+    /// how fast is left to whoever types.
+    fn command(&self, verb: &str) -> String {
+        let mut words = vec!["tenantry".to_owned(), verb.to_owned()];
+        if self.manifest != [PathBuf::from(DEFAULT_MANIFEST)] {
+            for path in &self.manifest {
+                words.extend(["-f".to_owned(), path.display().to_string()]);
+            }
+        }
+        if let Some(mode) = self.auth.to_possible_value().filter(|_| self.auth != AuthMode::Auto) {
+            words.extend(["--auth".to_owned(), mode.get_name().to_owned()]);
+        }
+        if let Some(cloud) = &self.cloud {
+            words.extend(["--cloud".to_owned(), cloud.clone()]);
+        }
+        if self.sandbox {
+            words.push("--sandbox".to_owned());
+        }
+        words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -149,6 +173,16 @@ enum Verb {
     /// The audit gets a line first. The value goes to stdout and nowhere else.
     Reveal(reveal::RevealArgs),
     Sandbox(sandbox::SandboxArgs),
+}
+
+/// A word that a shell takes as it is.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
 }
 
 fn exit_codes() -> String {

@@ -66,3 +66,43 @@ impl TokenCredential for Pinned {
         Ok(token)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    use super::*;
+
+    /// Counts how often it is asked; its tokens live for the minutes it is given.
+    #[derive(Debug)]
+    struct Tool(AtomicI64, i64);
+
+    #[async_trait]
+    impl TokenCredential for Tool {
+        async fn get_token(
+            &self,
+            _: &[&str],
+            _: Option<TokenRequestOptions<'_>>,
+        ) -> azure_core::Result<AccessToken> {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            let end = OffsetDateTime::now_utc() + Duration::minutes(self.1);
+            Ok(AccessToken::new("opaque", end))
+        }
+    }
+
+    async fn asked(minutes: i64) -> i64 {
+        let tool = Arc::new(Tool(AtomicI64::new(0), minutes));
+        let inner: Arc<dyn TokenCredential> = Arc::clone(&tool) as _;
+        let pinned = Pinned::new(inner, TenantId::from_uuid(uuid::Uuid::nil()));
+        for scope in ["a", "a", "b", "b", "a"] {
+            pinned.get_token(&[scope], None).await.unwrap();
+        }
+        tool.0.load(Ordering::SeqCst)
+    }
+
+    #[tokio::test]
+    async fn a_tool_is_started_once_for_each_scope_until_its_token_is_about_to_end() {
+        assert_eq!(asked(60).await, 2);
+        assert_eq!(asked(4).await, 5);
+    }
+}

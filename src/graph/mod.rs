@@ -4,6 +4,8 @@
 //! [`Reader`] has no method that writes and a pipeline that could not; a [`Writer`] cannot be made
 //! without the [`crate::plan::Permit`] of an approved plan.
 
+#[cfg(test)]
+mod against_sandbox;
 mod policies;
 mod read;
 mod reader;

@@ -103,10 +103,10 @@ pub async fn read_directory(reader: &Reader, ask: &Ask<'_>) -> Result<Inventory,
     let before = reader.requests();
     let Page { items, server_time } = reader.fleet_apps(fleet).await?;
     let read_at = server_time.unwrap_or_else(Timestamp::now);
-    // A page boundary that moved while we read may show an app twice.
-    let mut apps: BTreeMap<_, _> = items.into_iter().map(|app| (app.object_id, app)).collect();
-    let listed: Vec<FoundApp> = apps.values().cloned().collect();
-    let index = Index::of(&listed);
+    let mut apps = items;
+    each_once(&mut apps);
+    let listed = apps.as_slice();
+    let index = Index::of(listed);
     let unlisted: Vec<&Known> = known.iter().filter(|known| !index.knows(known)).collect();
     let missing = if unlisted.is_empty() && expected.iter().all(|key| index.has(fleet, key)) {
         Missing::None
@@ -118,14 +118,14 @@ pub async fn read_directory(reader: &Reader, ask: &Ask<'_>) -> Result<Inventory,
     let others = async { if look { sight(reader.all_apps().await) } else { Ok(Sight::NotLooked) } };
     let bin = async { if look { sight(reader.bin().await) } else { Ok(Sight::NotLooked) } };
     let policies = async {
-        if policies.holds(&listed, read_at, missing) {
+        if policies.holds(listed, read_at, missing) {
             sight(reader.policies().await)
         } else {
             Ok(Sight::NotLooked)
         }
     };
     let catalogues = async {
-        if !want.holds(&listed, read_at, missing) {
+        if !want.holds(listed, read_at, missing) {
             return Ok(resources.iter().map(|id| (*id, Sight::NotLooked)).collect());
         }
         let each = resources.iter().map(|id| async move {
@@ -153,18 +153,26 @@ pub async fn read_directory(reader: &Reader, ask: &Ask<'_>) -> Result<Inventory,
         .buffer_unordered(POINT_READS)
         .try_collect()
         .await?;
-    apps.extend(found.into_iter().flatten().map(|app| (app.object_id, app)));
+    apps.extend(found.into_iter().flatten());
+    each_once(&mut apps);
 
     Ok(Inventory {
         directory: reader.directory(),
         read_at,
-        apps: apps.into_values().collect(),
+        apps,
         others,
         bin,
         policies,
         catalogues,
         requests: reader.requests() - before,
     })
+}
+
+/// Sorts apps by their object ids, each once: a page boundary that moved while we read may show an
+/// app twice.
+fn each_once(apps: &mut Vec<FoundApp>) {
+    apps.sort_by_key(|app| app.object_id);
+    apps.dedup_by_key(|app| app.object_id);
 }
 
 /// What may not be read is hidden, not an error; everything else that fails is one.

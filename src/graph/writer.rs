@@ -161,7 +161,9 @@ impl Writer {
             HeaderValue::from_static("create-if-missing"),
         );
         let tries = Tries::default();
-        let context = Context::new().with_value(tries.clone());
+        // "Does not exist" is no answer to create-if-missing: the app is there, made a moment ago by
+        // a run that was cut, and cannot be found yet.
+        let context = Context::new().with_value(tries.clone()).with_value(Lag::NewObject);
         let answer = self.graph.send(patch.build(), &context).await.map_err(name_is_taken)?;
         match u16::from(answer.status()) {
             201 => Ok(Upserted::Created(Box::new(read::<App>(&answer)?.found()))),

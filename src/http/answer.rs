@@ -18,6 +18,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{
+    conceal::{conceal, secrets_of},
     header::{header, retry_after},
     hint,
     notice::Service,
@@ -110,9 +111,10 @@ impl Policy for Answers {
         let raw = answer.try_into_raw_response().await?;
         let (status, headers, body) = raw.deconstruct();
         let code = u16::from(status);
-        let body: &[u8] = body.as_ref();
+        let body = bytes::Bytes::from(body);
         if !status.is_success() {
-            return Err(read_refusal(self.service, code, &headers, body).into());
+            let secrets = secrets_of(request);
+            return Err(read_refusal(self.service, code, &headers, &body, &secrets).into());
         }
         let host = request.url().host_str().unwrap_or_default();
         let garbled = |why: &str| {
@@ -126,13 +128,13 @@ impl Policy for Answers {
         }
         let body = match self.service {
             // Small, and azure_identity reads them too credulously.
-            Service::Token => token_body(request, body).map_err(garbled)?,
+            Service::Token => token_body(request, &body).map_err(garbled)?,
             Service::Graph | Service::Discovery | Service::Defender => {
                 // Only that it is JSON is asked here, so that a broken answer can be repeated;
                 // what it says is read where it is wanted.
-                serde_json::from_slice::<serde::de::IgnoredAny>(body)
+                serde_json::from_slice::<serde::de::IgnoredAny>(&body)
                     .map_err(|_| garbled("with something that is not JSON"))?;
-                bytes::Bytes::copy_from_slice(body)
+                body
             }
         };
         Ok(AsyncRawResponse::from_bytes(status, headers, body))
@@ -160,14 +162,17 @@ fn token_body(request: &Request, body: &[u8]) -> Result<bytes::Bytes, &'static s
     Ok(value.to_string().into())
 }
 
-/// Puts an answer that is not a success into one shape, whichever service it came from.
+/// Puts an answer that is not a success into one shape, whichever service it came from. `secrets`
+/// are those of the request: where the service repeats them, they are concealed.
 pub(super) fn read_refusal(
     service: Service,
     status: u16,
     headers: &Headers,
     body: &[u8],
+    secrets: &[String],
 ) -> Refusal {
     let said = Said::read(body);
+    let conceal = |words: &str| tidy(&conceal(words, secrets));
     let cause = match (service, status) {
         (_, 300..=399) => Cause::Garbled,
         (_, 429) => Cause::Throttled,
@@ -183,7 +188,7 @@ pub(super) fn read_refusal(
         _ if cause == Cause::Garbled => {
             format!("{service} sent us elsewhere, which is never followed")
         }
-        Some(words) => tidy(&words),
+        Some(words) => conceal(&words),
         // What such a body holds is not repeated: it may be a page of HTML, or anything else.
         None => format!("{service} gave no reason that can be read"),
     };
@@ -191,9 +196,9 @@ pub(super) fn read_refusal(
     let failure = Failure {
         cause,
         status: Some(status),
-        code: said.code,
+        code: said.code.map(|code| conceal(&code)),
         message,
-        request_id: request_id(headers).or(said.request_id),
+        request_id: request_id(headers).or(said.request_id).map(|id| conceal(&id)),
         at: Some(Timestamp::now()),
         hint: hint.map(str::to_owned),
     };
@@ -301,7 +306,7 @@ mod tests {
     use super::*;
 
     fn refused(service: Service, status: u16, body: &str) -> Failure {
-        read_refusal(service, status, &Headers::new(), body.as_bytes()).failure
+        read_refusal(service, status, &Headers::new(), body.as_bytes(), &[]).failure
     }
 
     #[test]
@@ -365,7 +370,7 @@ mod tests {
     #[test]
     fn defender_says_how_long_to_wait_in_words() {
         let body = r#"{"error":{"code":"TooManyRequests","message":"Too many. You can send requests again in 52 seconds.","target":"|x."}}"#;
-        let refusal = read_refusal(Service::Defender, 429, &Headers::new(), body.as_bytes());
+        let refusal = read_refusal(Service::Defender, 429, &Headers::new(), body.as_bytes(), &[]);
         assert_eq!(refusal.retry_after, Some(Duration::from_secs(52)));
         assert_eq!(refusal.failure.cause, Cause::Throttled);
     }

@@ -4,6 +4,7 @@
 //! the meter. `azure_identity` gets the same client and the same policies for its token requests.
 
 mod answer;
+mod conceal;
 mod gate;
 mod guard;
 mod header;

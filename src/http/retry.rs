@@ -106,6 +106,9 @@ impl Default for Pacing {
     }
 }
 
+/// However long a service asks us to wait, after this a call may find out whether it still means it.
+const LONGEST_SHUT: Duration = Duration::from_secs(150);
+
 /// Why a call is made again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Again {
@@ -208,27 +211,25 @@ impl Policy for Retry {
             let Some(refusal) = Refusal::within(&error) else { return Err(error) };
             let Some(why) = again(self.service, method, lag, refusal) else { return Err(error) };
             let Some(wait) = self.wait(why, attempt, started, refusal) else { return Err(error) };
-            let (failure, wait) = (&refusal.failure, wait);
+            if why == Again::Throttled && self.gate.shut(wait.min(LONGEST_SHUT)) {
+                (self.notices)(Notice::Throttled {
+                    service: self.service,
+                    directory: self.directory,
+                    wait,
+                });
+            }
             // A try that would be cut off a moment later only turns what is known into doubt.
             let a_moment = Duration::from_secs(5).min(self.call_limit / 8);
             if Instant::now() + wait + a_moment >= deadline {
                 return Err(out_of_time(refusal, why, wait, self.call_limit).into());
             }
-            if why == Again::Throttled {
-                if self.gate.shut(wait) {
-                    (self.notices)(Notice::Throttled {
-                        service: self.service,
-                        directory: self.directory,
-                        wait,
-                    });
-                }
-            } else {
+            if why != Again::Throttled {
                 (self.notices)(Notice::Retrying {
                     service: self.service,
                     directory: self.directory,
                     method,
                     path: request.url().path().to_owned(),
-                    why: failure.line(),
+                    why: refusal.failure.line(),
                     attempt: attempt + 1,
                     wait,
                 });

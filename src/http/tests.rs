@@ -128,6 +128,9 @@ async fn a_wait_longer_than_the_call_may_take_ends_it_at_once_and_shuts_the_dire
     assert_eq!((failure.cause, failure.status), (Cause::Throttled, Some(429)));
     assert_eq!(failure.request_id.as_deref(), Some("5f0c"));
     assert!(failure.message.contains("3600 s"), "{failure}");
+    let next = ask(&calls, &server.base, Method::Get, &Context::new()).await.unwrap_err();
+    assert_eq!((next.cause, next.status), (Cause::Throttled, None));
+    assert!(next.message.contains("150 s") || next.message.contains("149 s"), "{next}");
     assert_eq!(server.heard().len(), 1);
 }
 
@@ -262,13 +265,15 @@ async fn redirects_are_not_followed() {
     let elsewhere = Server::start(|_, _| Reply::json(200, json!({}))).await;
     let there = elsewhere.base.to_string();
     let server = Server::start(move |_, _| {
-        Reply::Answer(307, vec![("location", there.clone())], String::new())
+        Reply::json(307, json!({"error": {"code": "X", "message": "go there"}}))
+            .with("location", &there)
     })
     .await;
     let (network, _) = server.network(LONG);
     let calls = graph(&network, Access::ReadOnly);
     let failure = ask(&calls, &server.base, Method::Get, &Context::new()).await.unwrap_err();
     assert_eq!((failure.cause, failure.status), (Cause::Garbled, Some(307)));
+    assert!(failure.message.contains("never followed"), "{failure}");
     assert_eq!((server.heard().len(), elsewhere.heard().len()), (1, 0));
 }
 

@@ -413,7 +413,7 @@ fn difference(
                 .map_or_else(String::new, |at| format!(" on {}", at.strftime("%Y-%m-%d")));
             plan.diagnostics.push(Diagnostic::new(
                 Code::InTheBin,
-                format!("it was deleted{when} and will be restored"),
+                format!("it was deleted{when} and will be restored; policies that name it show only then"),
             ));
             plan.steps.push(Step::RestoreApplication { object_id: binned.app.object_id });
             patch(plan, registration, &binned.app);
@@ -499,17 +499,24 @@ fn credentials(
     plan.steps.append(&mut decided.steps);
     plan.diagnostics.append(&mut decided.diagnostics);
     if !plan.foreign.is_empty() {
-        let Foreign { redirect_uris, tags, secrets, certificates } = &plan.foreign;
-        plan.diagnostics.push(Diagnostic::new(
-            Code::ForeignKept,
-            format!(
-                "others added {} redirect URIs, {} tags, {} secrets and {certificates} certificates; all are kept",
-                redirect_uris.len(),
-                tags.len(),
-                secrets.len()
-            ),
-        ));
+        plan.diagnostics.push(Diagnostic::new(Code::ForeignKept, kept(&plan.foreign)));
     }
+}
+
+/// What is not ours in an app, counted.
+fn kept(foreign: &Foreign) -> String {
+    let Foreign { redirect_uris, tags, secrets, certificates } = foreign;
+    let counts: Vec<String> = [
+        (redirect_uris.len(), "redirect URI"),
+        (tags.len(), "tag"),
+        (secrets.len(), "secret"),
+        (*certificates, "certificate"),
+    ]
+    .into_iter()
+    .filter(|(count, _)| *count > 0)
+    .map(|(count, word)| format!("{count} {word}{}", if count == 1 { "" } else { "s" }))
+    .collect();
+    format!("kept, though not ours: {}", counts.join(", "))
 }
 
 /// Takes back what cannot work as a whole, so that nothing is left half-done.

@@ -45,6 +45,13 @@ pub fn newest_live<'a>(
         .max_by_key(|held| held.end)
 }
 
+fn has_value_of(record: &Record, secret: &FoundSecret) -> bool {
+    record
+        .credentials
+        .iter()
+        .any(|held| held.key_id == Some(secret.key_id) && held.state.has_value())
+}
+
 fn holds_value(held: &CredentialRecord) -> bool {
     match held.state {
         CredentialState::Stored | CredentialState::Proved => true,
@@ -54,7 +61,7 @@ fn holds_value(held: &CredentialRecord) -> bool {
 }
 
 /// Whether the directory has the credential: it shows it, or may not show it yet.
-fn is_there(held: &CredentialRecord, found: &[FoundSecret], now: Timestamp) -> bool {
+pub fn is_there(held: &CredentialRecord, found: &[FoundSecret], now: Timestamp) -> bool {
     found.iter().any(|secret| Some(secret.key_id) == held.key_id)
         || held.start.is_some_and(|start| now.duration_since(start) < UNSEEN_FOR)
 }
@@ -79,6 +86,12 @@ pub(super) fn decide(
     let (mut ours, mut other) = (0, None);
     let mut lost = false;
     for secret in found {
+        // The key id is Microsoft's and nobody can change it; names can be changed by hand. What we
+        // hold the value of is never removed for its name.
+        if record.is_some_and(|record| has_value_of(record, secret)) {
+            ours += 1;
+            continue;
+        }
         match recognise(secret.display_name.as_deref(), vault, record) {
             Ownership::OursStored { .. } => ours += 1,
             Ownership::OursIntended { nonce } | Ownership::OursUnknown { nonce } => {

@@ -31,10 +31,21 @@ pub fn failed_line(app: &AppKey, step: &str, failure: &Failure) -> String {
     paper.into_text()
 }
 
-/// Who failed, why, and how to run only those again.
+/// How much was changed; nothing where nothing was.
+pub fn done(paper: &mut Paper, apps: usize, writes: u32) {
+    if writes > 0 {
+        let line =
+            format!("Done: {}, {} to Graph.", count(apps, "app"), count(writes as usize, "write"));
+        paper.line(0, &[word(Ink::Good, line)]);
+        paper.gap();
+    }
+}
+
+/// Who failed, why, and how to run only those again: `command` with their tenants.
 pub fn failures(
     paper: &mut Paper,
     manifest: &Manifest,
+    command: &str,
     failed: &BTreeMap<AppKey, Failure>,
     interrupted: &BTreeSet<AppKey>,
 ) {
@@ -59,7 +70,10 @@ pub fn failures(
         .collect();
     if !again.is_empty() {
         let chosen: Vec<_> = again.iter().map(|key| format!("--tenant {key}")).collect();
-        paper.say(0, None, &format!("Only these again: tenantry apply {}", chosen.join(" ")));
+        paper.gap();
+        // Not wrapped: it is there to be pasted into a shell.
+        paper.line(0, &[word(Ink::Plain, "Only these again:")]);
+        paper.line(2, &[word(Ink::Plain, format!("{command} {}", chosen.join(" ")))]);
     }
 }
 

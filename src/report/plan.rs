@@ -11,8 +11,10 @@ use crate::{
     },
 };
 
-/// How many apps a plan shows before it says how many more there are.
-const SHOWN: usize = 12;
+/// How many apps with something in the way, or to look at, a short plan shows.
+const LOUD: usize = 10;
+/// How many of the others.
+const QUIET: usize = 3;
 
 /// How much of a plan is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,17 +29,25 @@ pub enum Extent {
 pub fn write(paper: &mut Paper, manifest: &Manifest, plan: &Plan, requests: u32, extent: Extent) {
     let home = &manifest.home.tenant;
     paper.line(0, &[word(Ink::Bold, format!("Plan for fleet {}, home {home}", plan.fleet))]);
-    let shown: Vec<&AppPlan> = plan
-        .apps
-        .values()
-        .filter(|app| extent == Extent::Full || app.outcome() != Outcome::Unchanged || loud(app))
-        .collect();
-    let limit = if extent == Extent::Full { usize::MAX } else { SHOWN };
-    for app in shown.iter().take(limit) {
-        write_app(paper, plan, app);
+    let (mut loud, mut quiet) = match extent {
+        Extent::Full => (usize::MAX, usize::MAX),
+        Extent::Short => (LOUD, QUIET),
+    };
+    let mut hidden = 0;
+    for app in plan.apps.values() {
+        if extent == Extent::Short && app.outcome() == Outcome::Unchanged && !is_loud(app) {
+            continue;
+        }
+        let left = if is_loud(app) { &mut loud } else { &mut quiet };
+        if *left == 0 {
+            hidden += 1;
+        } else {
+            *left -= 1;
+            write_app(paper, plan, app);
+        }
     }
-    if let Some(more) = shown.len().checked_sub(limit).filter(|more| *more > 0) {
-        paper.line(2, &[word(Ink::Dim, format!("… {more} more (--full shows all)"))]);
+    if hidden > 0 {
+        paper.line(2, &[word(Ink::Dim, format!("… {hidden} more (--full shows all)"))]);
     }
     for tenant in plan.tenants.values() {
         for diagnostic in tenant.diagnostics.iter().filter(|d| d.severity != Severity::Notice) {
@@ -65,9 +75,11 @@ pub fn write(paper: &mut Paper, manifest: &Manifest, plan: &Plan, requests: u32,
     write_last_line(paper, plan, requests);
 }
 
-/// Whether an app without steps still has something that must be seen.
-fn loud(app: &AppPlan) -> bool {
-    app.diagnostics.iter().any(|d| d.severity != Severity::Notice || d.code == Code::ForeignKept)
+/// Whether an app has something that must be seen.
+fn is_loud(app: &AppPlan) -> bool {
+    app.diagnostics.iter().any(|d| {
+        d.severity != Severity::Notice || matches!(d.code, Code::ForeignKept | Code::InTheBin)
+    })
 }
 
 fn write_last_line(paper: &mut Paper, plan: &Plan, requests: u32) {

@@ -1,8 +1,8 @@
 //! What people see while it works: bars on a terminal, nothing without one.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt::Write, sync::Arc, time::Duration};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use crate::event::Event;
 
@@ -42,10 +42,13 @@ impl Progress {
             Phase::Prove => ("prove", "tenants"),
         };
         let bar = self.bars.add(ProgressBar::new(of as u64));
-        let template = format!(
-            "{name:<8} {{bar:20}}  {{pos}}/{{len}} {what}  {{per_sec}}  {{elapsed}}  {{msg}}"
-        );
+        let template =
+            format!("{name:<8} {{bar:20}}  {{pos}}/{{len}} {what}  {{rate}}  {{elapsed}}  {{msg}}");
         if let Ok(style) = ProgressStyle::with_template(&template) {
+            let style = style.with_key("rate", |state: &ProgressState, to: &mut dyn Write| {
+                // A bar that cannot be written is a bar that nobody sees.
+                let _ = write!(to, "{:.0}/s", state.per_sec());
+            });
             bar.set_style(style.progress_chars("██░"));
         }
         bar.enable_steady_tick(Duration::from_millis(200));

@@ -31,6 +31,9 @@ pub(super) enum Do {
     Slow(Duration),
     /// The effect, and an answer whose body is no JSON.
     Garbage,
+    /// No effect, and an error of this status whose message repeats the request, its credentials
+    /// included: some services do, and a client must not print it.
+    Echo(u16),
 }
 
 impl Do {
@@ -44,6 +47,7 @@ impl Do {
             Self::CutAfter => "cut-after".to_owned(),
             Self::Slow(_) => "slow".to_owned(),
             Self::Garbage => "garbage".to_owned(),
+            Self::Echo(status) => format!("echo {status}"),
         }
     }
 }
@@ -248,14 +252,13 @@ fn read_do(value: &Value) -> Result<Do, String> {
             let text = object["slow"].as_str().ok_or("do.slow must be a text such as 5s")?;
             clock::wait(text).map(Do::Slow)
         }
+        Value::Object(object) if object.contains_key("echo") => {
+            closed(object, &["echo"])?;
+            status_in(object, "echo").map(Do::Echo)
+        }
         Value::Object(object) => {
             closed(object, &["status", "headers", "body"])?;
-            let status = object
-                .get("status")
-                .and_then(Value::as_u64)
-                .and_then(|s| u16::try_from(s).ok())
-                .filter(|s| (200..=599).contains(s))
-                .ok_or("do.status must be a status from 200 to 599")?;
+            let status = status_in(object, "status")?;
             let mut headers = Vec::new();
             match object.get("headers") {
                 None => {}
@@ -280,6 +283,15 @@ fn read_do(value: &Value) -> Result<Do, String> {
         }
         _ => Err("do must be a word or an object".to_owned()),
     }
+}
+
+fn status_in(object: &Map<String, Value>, name: &str) -> Result<u16, String> {
+    object
+        .get(name)
+        .and_then(Value::as_u64)
+        .and_then(|s| u16::try_from(s).ok())
+        .filter(|s| (200..=599).contains(s))
+        .ok_or_else(|| format!("do.{name} must be a status from 200 to 599"))
 }
 
 #[cfg(test)]
@@ -334,6 +346,7 @@ mod tests {
             json!([good, {"operation": "*"}]),
             json!([{"operation": "*", "do": "explode"}]),
             json!([{"operation": "*", "do": {"status": 99}}]),
+            json!([{"operation": "*", "do": {"echo": 99}}]),
             json!([{"operation": "*", "do": {"slow": "5 hours"}}]),
             json!([{"operation": "*", "do": {"status": 503, "headers": {"a b": "c"}}}]),
             json!([{"operation": "*", "nth": 0, "do": "garbage"}]),

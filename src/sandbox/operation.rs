@@ -73,6 +73,11 @@ operations! {
     ListOwners = "application.listOwners", Graph, Read;
     AddOwner = "application.addOwner", Graph, Write;
     RemoveOwner = "application.removeOwner", Graph, Write;
+    ListFederated = "application.listFederatedCredentials", Graph, Read;
+    GetFederated = "application.getFederatedCredential", Graph, Read;
+    AddFederated = "application.addFederatedCredential", Graph, Write;
+    UpdateFederated = "application.updateFederatedCredential", Graph, Write;
+    RemoveFederated = "application.removeFederatedCredential", Graph, Write;
     ListApplicationPolicies = "application.listPolicies", Graph, Read;
     AssignPolicy = "application.assignPolicy", Graph, Write;
     UnassignPolicy = "application.unassignPolicy", Graph, Write;

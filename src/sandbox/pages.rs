@@ -1,9 +1,15 @@
 //! Pages for people, over plain http so that no browser warns.
 
-use super::http::Response;
+use hyper::Method;
+
+use super::http::{Request, Response};
 
 /// The page that every address shows for now.
-pub(super) fn answer() -> Response {
+pub(super) fn answer(request: &Request) -> Response {
+    if request.method != Method::GET && request.method != Method::HEAD {
+        return Response::html(405, "<!doctype html><title>405</title><p>Not allowed.")
+            .with("allow", "GET, HEAD");
+    }
     Response::html(
         200,
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>tenantry sandbox</title>\

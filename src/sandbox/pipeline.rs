@@ -135,6 +135,9 @@ impl Shared {
                     body.as_ref(),
                 ));
             }
+            Some(Do::Echo(status)) => {
+                return Ending::Answer(self.echo(request, operation, *status));
+            }
             Some(Do::Slow(wait)) => tokio::time::sleep(*wait).await,
             Some(Do::NoAnswerAfter | Do::CutAfter | Do::Garbage) | None => {}
         }
@@ -165,9 +168,8 @@ impl Shared {
                 garbage.body = b"<html>\xff\xfe{\"value\": [".to_vec();
                 Ending::Answer(garbage)
             }
-            Some(Do::CutBefore | Do::NoAnswer | Do::Status { .. } | Do::Slow(_)) | None => {
-                Ending::Answer(response)
-            }
+            Some(Do::CutBefore | Do::NoAnswer | Do::Status { .. } | Do::Echo(_) | Do::Slow(_))
+            | None => Ending::Answer(response),
         }
     }
 
@@ -180,7 +182,7 @@ impl Shared {
             Target::Graph(route) => graph::answer(&mut state, &context, request, operation, route),
             Target::Defender(target) => defender::answer(&state, &context, request, target),
             Target::Arm => entra::arm::answer(&state, &context, request, operation),
-            Target::Page | Target::Control => pages::answer(),
+            Target::Page | Target::Control => pages::answer(request),
         };
         match state.keep() {
             Ok(()) => response,
@@ -241,6 +243,23 @@ impl Shared {
             response = response.with(name.clone(), value.clone());
         }
         response
+    }
+
+    /// An error that repeats what was sent, credentials and all.
+    fn echo(&self, request: &Request, operation: Operation, status: u16) -> Response {
+        let sent = request.header("authorization").unwrap_or("no credentials");
+        let body = String::from_utf8_lossy(&request.body);
+        let words = format!("The request with {sent} was refused: {body}");
+        match operation.service() {
+            Service::Login => {
+                entra::errors::Aadsts::new(status, "invalid_client", 7_000_215, words)
+                    .response(self.lock().world.now(), request.header("client-request-id"))
+            }
+            Service::Defender => defender::refused(status, "BadRequest", &words),
+            Service::Graph | Service::Arm | Service::Pages | Service::Control => {
+                self.refuse(request, &Refusal::new(status, "Request_BadRequest", words))
+            }
+        }
     }
 
     async fn batch(&self, outer: &Request) -> Result<Response, Ending> {

@@ -8,6 +8,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
+use serde_json::json;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
@@ -148,13 +149,23 @@ async fn read(incoming: hyper::Request<Incoming>, base: &str) -> Result<Request,
         })
         .filter(|h| !h.is_empty() && h.len() <= 255)
         .unwrap_or_else(|| base.trim_start_matches("https://").to_owned());
-    let body = to_bytes(Body::new(body), LARGEST_BODY).await.map_err(|_| {
-        Response::json(
-            413,
-            &serde_json::json!({"error": {"code": "RequestEntityTooLarge",
-                "message": "The request body is too large, or ended before its length."}}),
-        )
-    })?;
+    let length = parts
+        .headers
+        .get(hyper::header::CONTENT_LENGTH)
+        .and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
+    if length.is_some_and(|length| length > LARGEST_BODY) {
+        return Err(too_large());
+    }
+    let body = match timeout(PATIENCE, to_bytes(Body::new(body), LARGEST_BODY)).await {
+        Ok(Ok(body)) => body,
+        Ok(Err(error)) => {
+            // The limit is the only failure with that source; all others are the client's wire.
+            let limit = std::error::Error::source(&error)
+                .is_some_and(|source| source.to_string().contains("length limit"));
+            return Err(if limit { too_large() } else { unreadable() });
+        }
+        Err(_) => return Err(unreadable()),
+    };
     Ok(Request {
         method: parts.method,
         path: parts.uri.path().to_owned(),
@@ -163,6 +174,20 @@ async fn read(incoming: hyper::Request<Incoming>, base: &str) -> Result<Request,
         headers: parts.headers,
         body,
     })
+}
+
+fn too_large() -> Response {
+    Response::json(
+        413,
+        &json!({"error": {"code": "RequestEntityTooLarge", "message": "The request body is too large."}}),
+    )
+}
+
+fn unreadable() -> Response {
+    Response::json(
+        400,
+        &json!({"error": {"code": "BadRequest", "message": "The request body ended before its length."}}),
+    )
 }
 
 fn finish(shared: &Shared, response: Response) -> hyper::Response<Body> {

@@ -1,4 +1,13 @@
-//! Tests.
+//! One test binary: the laws of the house, through the real binary against a started sandbox, and
+//! the world asked whether it worked.
+
+mod architecture;
+mod canaries;
+mod exit_codes;
+mod golden;
+mod json;
+mod laws;
 mod manifest;
 mod stage;
+mod support;
 mod traffic;

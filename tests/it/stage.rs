@@ -21,10 +21,10 @@ use tokio::runtime::Runtime;
 
 /// Microsoft Graph's client id, the same everywhere.
 pub(crate) const GRAPH: &str = "00000003-0000-0000-c000-000000000000";
-/// Microsoft Threat Protection's, the API behind `defender-xdr`.
-pub(crate) const THREAT_PROTECTION: &str = "8ee8fdad-f234-4243-8f3b-15c294843740";
 /// `SecurityIncident.Read.All`, the application permission on Graph.
 pub(crate) const READ_INCIDENTS: &str = "45cc0394-e837-488b-a098-1918f48d186c";
+/// `SecurityAlert.Read.All`, the other one that `graph-security` needs.
+pub(crate) const READ_ALERTS: &str = "472e4a4d-bb4a-4026-98d1-0b0d74cb74a5";
 
 /// The directories of the built-in seed that tests use.
 pub(crate) const HOME: &str = "6f1c0f5e-0000-4000-8000-000000000100";
@@ -58,7 +58,7 @@ pub(crate) const ONE: &str = r#"version: 1
 fleet: acme-soc
 home: {tenant: acme-soc.example, cloud: global}
 vault: {path: vault}
-defaults: {redirectUris: ["https://{domain}/SiemMsspConnector"]}
+defaults: {connector: graph-security, redirectUris: ["https://{domain}/SiemMsspConnector"]}
 tenants:
   contoso: {name: Contoso, domain: contoso.example}
 "#;
@@ -103,14 +103,13 @@ impl Ran {
         self.stdout.lines().map(line).collect()
     }
 
-    /// The last line of standard output that says how the tenants are.
-    #[track_caller]
-    pub(crate) fn last_line(&self) -> &str {
-        self.stdout
-            .lines()
-            .rev()
-            .find(|line| !line.starts_with("exit "))
-            .unwrap_or_else(|| panic!("tenantry {} printed nothing", self.arguments))
+    /// The number before a word in the last paragraph of standard output; 0 where it is not there.
+    pub(crate) fn counted(&self, word: &str) -> u64 {
+        let text = self.stdout.trim_end();
+        let last = text.rsplit("\n\n").next().unwrap_or_default().replace('\n', " ");
+        let Some(at) = last.find(&format!(" {word}")) else { return 0 };
+        let number: String = last[..at].chars().rev().take_while(char::is_ascii_digit).collect();
+        number.chars().rev().collect::<String>().parse().unwrap_or(0)
     }
 }
 
@@ -196,11 +195,6 @@ impl Stage {
         finish(self.command(arguments), arguments)
     }
 
-    /// Writes another manifest.
-    pub(crate) fn manifest(&self, text: &str) {
-        std::fs::write(self.path("manifest.yaml"), text).unwrap();
-    }
-
     /// Replaces the world by what `change` makes of it.
     pub(crate) fn change_world(&self, change: impl FnOnce(&mut Value)) {
         let mut world = self.sandbox.world();
@@ -222,9 +216,10 @@ impl Stage {
             .clone()
     }
 
-    /// Does what an administrator's consent does: the app's service principal in the customer's
-    /// directory, and one app role on an API.
-    pub(crate) fn consent(&self, tenant: &str, app: &Value, resource: &str, role: &str) {
+    /// Does what an administrator's consent to a `graph-security` app does: its service principal
+    /// in the customer's directory, and both app roles on Graph.
+    pub(crate) fn consent(&self, tenant: &str, key: &str) {
+        let app = self.app(key);
         let client = app["appId"].as_str().unwrap().to_owned();
         let principal = guid(&["test principal", tenant, &client]);
         self.change_world(|world| {
@@ -237,7 +232,9 @@ impl Stage {
                        "servicePrincipalType": "Application", "accountEnabled": true,
                        "servicePrincipalNames": [client], "signInAudience": "AzureADMultipleOrgs"}),
             );
-            assign(directory, tenant, &principal, resource, role);
+            for role in [READ_INCIDENTS, READ_ALERTS] {
+                assign(directory, tenant, &principal, GRAPH, role);
+            }
         });
     }
 

@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::sandbox::{
     engine::{Context, State},
     graph::caller,
-    http::{Request, Response},
+    http::{Request, Response, form_pairs},
     operation::Operation,
     world::first_party,
 };
@@ -34,7 +34,12 @@ pub(in crate::sandbox) fn answer(
         );
     }
     if operation == Operation::ArmMetadata {
-        return Response::json(200, &metadata(&request.origin()));
+        let cloud = metadata(&request.origin());
+        let pairs = form_pairs(request.query.as_deref().unwrap_or_default().as_bytes());
+        // The versions of 2019 answer with a list of clouds, later ones with the one that was asked.
+        let list =
+            pairs.iter().any(|(name, value)| name == "api-version" && value.starts_with("2019-"));
+        return Response::json(200, &if list { json!([cloud]) } else { cloud });
     }
     let caller = match caller::authenticate(&state.world, context, request, first_party::ARM) {
         Ok(caller) => caller,
@@ -63,7 +68,7 @@ pub(in crate::sandbox) fn answer(
 }
 
 fn metadata(origin: &str) -> serde_json::Value {
-    json!([{
+    json!({
         "name": "TenantrySandbox",
         "portal": origin,
         "authentication": {
@@ -80,5 +85,5 @@ fn metadata(origin: &str) -> serde_json::Value {
         "gallery": format!("{origin}/"),
         "batch": format!("{origin}/"),
         "suffixes": {"keyVaultDns": "vault.sandbox.example", "storage": "core.sandbox.example"},
-    }])
+    })
 }

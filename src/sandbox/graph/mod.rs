@@ -10,6 +10,7 @@ pub(super) mod batch;
 mod bin;
 mod call;
 pub(super) mod caller;
+mod federated;
 mod grants;
 mod organization;
 mod owners;
@@ -108,6 +109,11 @@ fn dispatch(call: &mut Call<'_>, operation: Operation) -> Result<Response, Refus
         O::ListOwners => owners::list(call),
         O::AddOwner => owners::add(call),
         O::RemoveOwner => owners::remove(call),
+        O::ListFederated => federated::list(call),
+        O::GetFederated => federated::get(call),
+        O::AddFederated => federated::add(call),
+        O::UpdateFederated => federated::update(call),
+        O::RemoveFederated => federated::remove(call),
         O::ListApplicationPolicies => policies::list_of_application(call),
         O::AssignPolicy => policies::assign(call),
         O::UnassignPolicy => policies::unassign(call),

@@ -65,6 +65,7 @@ const COLLECTIONS: &[&str] = &[
     "approleassignments",
     "approleassignedto",
     "appliesto",
+    "federatedidentitycredentials",
 ];
 
 /// Takes a path apart: its version and its parts.

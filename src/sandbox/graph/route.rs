@@ -106,6 +106,12 @@ fn methods(names: &[&str], key: Option<&Key>) -> Vec<(Method, Operation)> {
         ["applications", "*", "owners"] => vec![(get, ListOwners)],
         ["applications", "*", "owners", "$ref"] => vec![(get, ListOwners), (post, AddOwner)],
         ["applications", "*", "owners", "*", "$ref"] => vec![(delete, RemoveOwner)],
+        ["applications", "*", "federatedidentitycredentials"] => {
+            vec![(get, ListFederated), (post, AddFederated)]
+        }
+        ["applications", "*", "federatedidentitycredentials", "*"] => {
+            vec![(get, GetFederated), (patch, UpdateFederated), (delete, RemoveFederated)]
+        }
         ["applications", "*", "appmanagementpolicies"] => vec![(get, ListApplicationPolicies)],
         ["applications", "*", "appmanagementpolicies", "$ref"] => {
             vec![(get, ListApplicationPolicies), (post, AssignPolicy)]
@@ -187,6 +193,7 @@ fn lists(operation: Operation) -> bool {
         operation,
         ListApplications
             | ListOwners
+            | ListFederated
             | ListApplicationPolicies
             | ListDeletedItems
             | ListServicePrincipals

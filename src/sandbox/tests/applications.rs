@@ -47,3 +47,26 @@ async fn a_secret_is_told_once_and_signs_in_where_the_app_has_a_principal() {
     assert!(!f.sandbox.world().to_string().contains(secret));
     assert!(f.sandbox.issued_secrets().iter().any(|s| s == secret));
 }
+
+#[tokio::test]
+async fn federated_credentials_are_distinct_and_few() {
+    let f = Fixture::new().await;
+    f.upsert("one", &json!({"displayName": "One"})).await;
+    let path = "/applications(uniqueName='one')/federatedIdentityCredentials";
+    let body = json!({"name": "ci", "issuer": "https://ci.example", "subject": "repo:a",
+        "audiences": ["api://AzureADTokenExchange"]});
+    let made = f.post(path, &body).await;
+    assert_eq!(made.status, 201, "{made:?}");
+    assert_eq!(f.post(path, &body).await.code(), "Request_MultipleObjectsWithSameKeyValue");
+    let same = json!({"name": "other", "issuer": "https://ci.example", "subject": "repo:a", "audiences": ["x"]});
+    assert_eq!(f.post(path, &same).await.status, 400);
+    let two = json!({"name": "two", "issuer": "https://ci.example", "subject": "b", "audiences": ["x", "y"]});
+    assert_eq!(f.post(path, &two).await.status, 400);
+    assert_eq!(f.post(path, &json!({"name": "three"})).await.status, 400);
+    let one = format!("{path}/{}", made.body["id"].as_str().unwrap());
+    assert_eq!(f.patch(&one, &json!({"subject": "repo:b"})).await.status, 204);
+    assert_eq!(f.patch(&one, &json!({"name": "new"})).await.status, 400);
+    assert_eq!(f.get(path).await.body["value"][0]["subject"], "repo:b");
+    assert_eq!(f.delete(&one).await.status, 204);
+    assert_eq!(f.get(&one).await.status, 404);
+}

@@ -3,6 +3,7 @@
 mod applications;
 mod keeping;
 mod misbehaviour;
+mod neighbours;
 mod reading;
 mod refusals;
 mod support;

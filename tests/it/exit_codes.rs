@@ -1,0 +1,173 @@
+//! Each exit code through the real binary, and which comes first where several would fit.
+
+use std::process::{Command, Stdio};
+
+use serde_json::json;
+
+use crate::stage::{CONTOSO, MANIFEST, ONE, Stage, finish};
+
+fn fault(stage: &Stage, operation: &str, status: u16) {
+    let faults = json!([{"operation": operation, "times": 50, "do": {"status": status}}]);
+    stage.sandbox.add_faults(&faults).unwrap();
+}
+
+fn writes(stage: &Stage) -> usize {
+    stage.sandbox.requests().iter().filter(|r| r["graphWrite"] == true).count()
+}
+
+#[test]
+fn done_and_what_is_done_only_when_asked_for() {
+    let stage = Stage::with_vault(ONE);
+    stage.run(&["plan"]).exits(0);
+    stage.run(&["plan", "--detailed-exitcode"]).exits(2);
+    stage.run(&["apply", "--yes"]).exits(0);
+    stage.run(&["plan", "--detailed-exitcode"]).exits(0);
+    stage.run(&["status"]).exits(0);
+    stage.run(&["status", "--fail-on", "pending"]).exits(3);
+    stage.run(&["apply", "--yes", "--fail-on", "pending"]).exits(3);
+    stage.run(&["status", "--fail-on", "not-reading"]).exits(0);
+    stage.consent(CONTOSO, "contoso");
+    stage.run(&["status", "--fail-on", "pending,expiring,not-reading"]).exits(0);
+    stage.sandbox.advance("P340D").unwrap();
+    stage.run(&["status", "--fail-on", "expiring"]).exits(8);
+    stage.run(&["status", "--fail-on", "pending,expiring"]).exits(8);
+    stage.run(&["status"]).exits(0);
+}
+
+#[test]
+fn a_failure_is_1_and_a_part_of_it_4() {
+    let stage = Stage::with_vault(MANIFEST);
+    fault(&stage, "application.upsert", 400);
+    stage.run(&["apply", "--yes", "--tenant", "contoso"]).exits(1);
+    // The others are done, and what failed comes before what is pending.
+    stage.sandbox.clear_faults();
+    let faults = json!([{"operation": "application.upsert", "times": 50,
+                         "match": {"app": "tenantry-acme-soc--contoso"}, "do": {"status": 400}}]);
+    stage.sandbox.add_faults(&faults).unwrap();
+    stage.run(&["apply", "--yes", "--fail-on", "pending"]).exits(4);
+    stage.sandbox.clear_faults();
+    stage.run(&["apply", "--yes"]).exits(0);
+    // What cannot be read cannot be planned.
+    fault(&stage, "application.list", 400);
+    stage.run(&["plan", "--detailed-exitcode"]).exits(1);
+    stage.run(&["status", "--fail-on", "pending"]).exits(1);
+    // A manifest that is not there is no mistake in a manifest.
+    let mut command = stage.command(&["plan"]);
+    command.current_dir(stage.path("world"));
+    finish(command, &["plan"]).exits(1);
+}
+
+#[test]
+fn an_operator_who_may_not_is_5_and_changes_nothing() {
+    let stage = Stage::with_vault(ONE);
+    for arguments in [["plan", "--detailed-exitcode"], ["apply", "--yes"], ["status", "--json"]] {
+        let mut command = stage.command(&arguments);
+        command.env("AZURE_CLIENT_SECRET", "wrong8Q~wrong");
+        let ran = finish(command, &arguments).exits(5);
+        assert!(ran.stderr.contains("AADSTS7000215"), "{ran:?}");
+    }
+    fault(&stage, "application.upsert", 403);
+    stage.run(&["apply", "--yes"]).exits(5);
+    stage.sandbox.clear_faults();
+    stage.disempower();
+    let before = writes(&stage);
+    for arguments in [["plan", "--detailed-exitcode"], ["apply", "--yes"]] {
+        let ran = stage.run(&arguments).exits(5);
+        assert!(ran.stderr.contains("Authorization_RequestDenied"), "{ran:?}");
+    }
+    assert_eq!(writes(&stage), before);
+}
+
+#[test]
+fn a_guard_is_7_and_changes_nothing() {
+    let stage = Stage::new(ONE);
+    stage.run(&["apply", "--yes"]).exits(7);
+    stage.run(&["vault", "init"]).exits(0);
+    stage.run(&["vault", "init"]).exits(7);
+    stage.run(&["apply", "--yes"]).exits(0);
+    let before = writes(&stage);
+    std::fs::remove_dir_all(stage.path("vault")).unwrap();
+    stage.run(&["apply", "--yes"]).exits(7);
+    stage.run(&["vault", "init"]).exits(0);
+    stage.run(&["apply", "--yes"]).exits(7);
+    stage.run(&["plan", "--detailed-exitcode"]).exits(7);
+    assert_eq!(writes(&stage), before);
+    stage.run(&["plan", "--detailed-exitcode", "--reissue"]).exits(2);
+    stage.run(&["apply", "--yes", "--reissue"]).exits(0);
+}
+
+#[test]
+fn wrong_usage_is_64_and_asks_nobody() {
+    let stage = Stage::with_vault(ONE);
+    stage.sandbox.clear_requests();
+    for arguments in [
+        &["aply"][..],
+        &["plan", "--no-such-flag"],
+        &["plan", "--parallelism", "0"],
+        &["plan", "--tenant", "nobody"],
+        &["plan", "--label", "no-equals-sign"],
+        &["plan", "--report", "plan.docx"],
+        &["plan", "--timeout", "soon"],
+        &["status", "--fail-on", "rain"],
+        &["explain", "Not A Key"],
+        &["schema", "--of", "everything"],
+    ] {
+        stage.run(arguments).exits(64);
+    }
+    assert_eq!(stage.sandbox.requests().len(), 0);
+    // A yes is needed and nobody can give it.
+    stage.run(&["apply"]).exits(64);
+    stage.run(&["apply", "--no-input"]).exits(64);
+    assert_eq!(writes(&stage), 0);
+    stage.run(&["apply", "--yes"]).exits(0);
+    // None is needed where nothing changes.
+    stage.run(&["apply", "--no-input"]).exits(0);
+    stage.run(&["--help"]).exits(0);
+    stage.run(&["--version"]).exits(0);
+}
+
+#[test]
+fn a_wrong_manifest_is_65_and_nobody_is_asked() {
+    let stage = Stage::new("version: 1\nfleet: Not A Fleet\n");
+    for verb in [
+        &["validate"][..],
+        &["plan"],
+        &["apply", "--yes"],
+        &["status"],
+        &["doctor"],
+        &["explain", "contoso"],
+        &["reveal", "contoso"],
+        &["vault", "init"],
+    ] {
+        stage.run(verb).exits(65);
+    }
+    assert_eq!(stage.sandbox.requests().len(), 0);
+}
+
+#[test]
+fn a_signal_is_130_or_143_and_what_is_left_is_listed() {
+    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+        let stage = Stage::with_vault(MANIFEST);
+        let faults = json!([{"operation": "application.upsert", "do": {"slow": "1500ms"}}]);
+        stage.sandbox.add_faults(&faults).unwrap();
+        let mut command = stage.command(&["apply", "--yes", "--parallelism", "1"]);
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // Told while the first app is being made.
+        while !stage.sandbox.requests().iter().any(|r| r["operation"] == "application.upsert") {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        let mut kill = Command::new("kill");
+        kill.arg(format!("-{signal}")).arg(child.id().to_string());
+        assert!(kill.status().unwrap().success());
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        assert!(said.contains("Not finished"), "{said}");
+        stage.run(&["apply", "--yes"]).exits(0);
+    }
+}

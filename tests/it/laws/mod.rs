@@ -1,0 +1,42 @@
+//! The laws of the specification, each by the real binary against a world that nobody can fool.
+
+mod law1;
+mod law2;
+mod law3;
+mod law4;
+mod law5;
+mod law6;
+
+use serde_json::{Value, json};
+
+/// An app of its own resolved by domain, one of a directory by id, a deleted one to be restored,
+/// and a shared one.
+pub(crate) const MANIFEST: &str = "\
+version: 1
+fleet: acme-soc
+home: {tenant: acme-soc.example, cloud: global}
+vault: {path: vault}
+defaults:
+  connector: graph-security
+  displayName: '{name} SIEM MSSP Connector'
+  redirectUris: ['https://siem.acme-soc.example/{key}']
+sharedApps:
+  siem-eu: {name: Acme SOC EU}
+tenants:
+  contoso: {name: Contoso, domain: contoso.example}
+  fabrikam: {name: Fabrikam, id: 6f1c0f5e-0000-4000-8000-000000000002, connector: defender-xdr}
+  tailspin: {name: Tailspin Toys, id: 6f1c0f5e-0000-4000-8000-000000000003}
+  woodgrove: {name: Woodgrove Bank, id: 6f1c0f5e-0000-4000-8000-000000000011, app: siem-eu}
+";
+pub(crate) const KEYS: [&str; 4] = ["contoso", "fabrikam", "tailspin", "siem-eu"];
+
+/// A secret whose value nobody holds in the place of the one that the vault holds.
+pub(crate) fn lose_value(app: &mut Value) {
+    let secret = &mut app["passwordCredentials"][0];
+    let name = secret["displayName"].as_str().unwrap().to_owned();
+    let (vault, nonce) = name.rsplit_once(' ').unwrap();
+    let nonce: String = nonce.chars().rev().collect();
+    secret["displayName"] = json!(format!("{vault} {nonce}"));
+    secret["keyId"] = json!("6f1c0f5e-0009-4000-8000-000000000002");
+    secret["secretHash"] = json!(format!("sha256:{}", "0".repeat(64)));
+}

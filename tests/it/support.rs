@@ -1,0 +1,427 @@
+//! A stage for the laws: a sandbox in the test's process, a fleet in a folder, the real binary.
+//!
+//! Whether something worked is asked of the sandbox's world and its request log, never of the
+//! program that did it.
+
+use std::{
+    ffi::OsString,
+    fs,
+    io::Read,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::LazyLock,
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::{Map, Value, json};
+use tempfile::TempDir;
+use tenantry::sandbox::{Options, Sandbox, secret_hash};
+use tokio::runtime::Runtime;
+
+/// How long any command may take before the test says that it hangs.
+const HANGS: Duration = Duration::from_secs(120);
+
+/// Where the sandboxes of all tests run.
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+});
+
+/// One sandbox, one fleet, one operator's home.
+pub(crate) struct Stage {
+    pub(crate) sandbox: Sandbox,
+    /// The fleet's name, as the manifest has it.
+    pub(crate) fleet: String,
+    folder: TempDir,
+}
+
+/// How a command ended.
+#[derive(Debug)]
+pub(crate) struct Run {
+    /// Its exit code; nothing where a signal ended it.
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+/// A command under way.
+pub(crate) struct Running {
+    child: Child,
+    stdout: thread::JoinHandle<String>,
+    stderr: thread::JoinHandle<String>,
+    line: String,
+}
+
+impl Stage {
+    /// A stage whose world is the sandbox's own, with a vault.
+    pub(crate) fn new(manifest: &str) -> Self {
+        Self::with(manifest, Options::default())
+    }
+
+    /// The same over a sandbox that is started otherwise.
+    pub(crate) fn with(manifest: &str, options: Options) -> Self {
+        let stage = Self::without_vault(manifest, options);
+        stage.init_vault();
+        stage
+    }
+
+    pub(crate) fn without_vault(manifest: &str, options: Options) -> Self {
+        let folder = TempDir::new().unwrap();
+        let sandbox = RUNTIME.block_on(Sandbox::start(options)).unwrap();
+        for name in ["fleet", "home"] {
+            fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        fs::write(folder.path().join("cloud.yaml"), sandbox.cloud_yaml()).unwrap();
+        fs::write(folder.path().join("ca.pem"), sandbox.ca_pem()).unwrap();
+        let mut stage = Self { sandbox, fleet: String::new(), folder };
+        stage.write_manifest(manifest);
+        stage
+    }
+
+    pub(crate) fn init_vault(&self) {
+        self.run(&["vault", "init"]).expect(0);
+    }
+
+    pub(crate) fn write_manifest(&mut self, manifest: &str) {
+        fs::write(self.manifest(), manifest).unwrap();
+        let fleet = manifest.lines().find_map(|line| line.strip_prefix("fleet: ")).unwrap();
+        self.fleet = fleet.split_whitespace().next().unwrap().to_owned();
+    }
+
+    pub(crate) fn manifest(&self) -> PathBuf {
+        self.folder.path().join("fleet/tenantry.yaml")
+    }
+
+    pub(crate) fn vault(&self) -> PathBuf {
+        self.folder.path().join("fleet/vault")
+    }
+
+    /// Puts the vault and its key, as they are now, aside.
+    pub(crate) fn keep_vault(&self) -> TempDir {
+        let kept = TempDir::new().unwrap();
+        copy(&self.vault(), &kept.path().join("vault"));
+        kept
+    }
+
+    /// The vault as it was when it was put aside. Keys stay where they are.
+    pub(crate) fn put_vault(&self, kept: &TempDir) {
+        let _ = fs::remove_dir_all(self.vault());
+        copy(&kept.path().join("vault"), &self.vault());
+    }
+
+    pub(crate) fn lose_vault(&self) {
+        fs::remove_dir_all(self.vault()).unwrap();
+    }
+
+    /// The binary with everything of the operator's around it.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let operator = self.sandbox.operator();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tenantry"));
+        command
+            .current_dir(self.folder.path().join("fleet"))
+            .env_clear()
+            .env("HOME", self.folder.path().join("home"))
+            .env("XDG_CONFIG_HOME", self.folder.path().join("home/config"))
+            .env("USER", "tester")
+            .env("NO_COLOR", "1")
+            .env("AZURE_TENANT_ID", operator.tenant_id)
+            .env("AZURE_CLIENT_ID", operator.client_id)
+            .env("AZURE_CLIENT_SECRET", operator.client_secret)
+            .env("SSL_CERT_FILE", self.folder.path().join("ca.pem"))
+            .args(args)
+            .arg("--cloud")
+            .arg(self.folder.path().join("cloud.yaml"))
+            .stdin(Stdio::null());
+        command
+    }
+
+    pub(crate) fn run(&self, args: &[&str]) -> Run {
+        Running::start(self.command(args)).wait()
+    }
+
+    pub(crate) fn start(&self, args: &[&str]) -> Running {
+        Running::start(self.command(args))
+    }
+
+    /// One apply, one app after the other.
+    pub(crate) fn apply(&self) -> Run {
+        self.run(&["apply", "--yes"])
+    }
+
+    pub(crate) fn plan(&self) -> Value {
+        let run = self.run(&["plan", "--json"]);
+        run.expect(0);
+        serde_json::from_str(&run.stdout).unwrap()
+    }
+
+    pub(crate) fn reveal(&self, key: &str) -> String {
+        let run = self.run(&["reveal", key]);
+        run.expect(0);
+        run.stdout.trim_end().to_owned()
+    }
+
+    /// The arguments of the line by which a run says how to go on, and a yes.
+    pub(crate) fn only_these_again<'r>(&self, run: &'r Run) -> Vec<&'r str> {
+        let mut lines = run.stdout.lines();
+        lines.find(|line| *line == "Only these again:").expect(&run.stdout);
+        let mut words = lines.next().unwrap().split_whitespace();
+        assert_eq!(words.next(), Some("tenantry"));
+        let mut args: Vec<_> = words.collect();
+        // The harness names the cloud itself.
+        let cloud = args.iter().position(|arg| *arg == "--cloud").unwrap();
+        assert_eq!(Path::new(args.remove(cloud + 1)), self.folder.path().join("cloud.yaml"));
+        args.remove(cloud);
+        args.push("--yes");
+        args
+    }
+
+    pub(crate) fn fault(&self, fault: Value) {
+        self.sandbox.add_faults(&json!([fault])).unwrap();
+    }
+
+    /// Every fault that was given has fired.
+    pub(crate) fn all_faults_fired(&self) {
+        assert_eq!(self.sandbox.unused_faults(), Vec::<Value>::new());
+        self.sandbox.clear_faults();
+    }
+
+    /// Requests that faults count: all but the sandbox's own control.
+    pub(crate) fn asked(&self) -> Vec<Value> {
+        self.sandbox.requests()
+    }
+
+    pub(crate) fn graph_writes(&self) -> Vec<Value> {
+        let mut writes = self.asked();
+        writes.retain(|request| request["graphWrite"] == true);
+        writes
+    }
+
+    /// Nothing was sent since the log was cleared that could change anything.
+    pub(crate) fn no_graph_write(&self) {
+        assert_eq!(self.graph_writes(), Vec::<Value>::new());
+    }
+
+    /// The provider's directory.
+    pub(crate) fn home(&self) -> Value {
+        home(&self.sandbox.world()).clone()
+    }
+
+    pub(crate) fn unique_name(&self, key: &str) -> String {
+        format!("tenantry-{}--{key}", self.fleet)
+    }
+
+    /// The one app of this unique name.
+    pub(crate) fn app(&self, key: &str) -> Value {
+        let mut apps = self.apps_of(key);
+        assert_eq!(apps.len(), 1, "apps of {key}");
+        apps.remove(0)
+    }
+
+    /// Every app with this unique name, or with the key's tag.
+    pub(crate) fn apps_of(&self, key: &str) -> Vec<Value> {
+        let (name, tag) = (self.unique_name(key), format!("tenantry:app={key}"));
+        let home = self.home();
+        let both = list(&home, "applications").iter().chain(list(&home, "deletedItems"));
+        both.filter(|app| {
+            app["uniqueName"] == *name || list(app, "tags").iter().any(|t| *t == *tag)
+        })
+        .cloned()
+        .collect()
+    }
+
+    /// Changes the world behind everybody's back.
+    pub(crate) fn change_home(&self, change: impl FnOnce(&mut Value)) {
+        let mut world = self.sandbox.world();
+        change(home_mut(&mut world));
+        self.sandbox.put_world(&world).unwrap();
+    }
+
+    /// Changes one app behind everybody's back.
+    pub(crate) fn change_app(&self, key: &str, change: impl FnOnce(&mut Value)) {
+        let name = self.unique_name(key);
+        self.change_home(|home| {
+            let apps = home["applications"].as_array_mut().unwrap();
+            change(apps.iter_mut().find(|app| app["uniqueName"] == *name).unwrap());
+        });
+    }
+
+    /// One app of this key, one live secret of ours on it, and the vault has its value.
+    pub(crate) fn holds(&self, key: &str) {
+        let app = self.app(key);
+        let ours = ours(&app);
+        assert_eq!(ours.len(), 1, "secrets of ours on {key}: {app:#}");
+        assert_eq!(
+            ours[0]["secretHash"],
+            *secret_hash(&self.reveal(key)),
+            "the vault's value for {key}"
+        );
+    }
+}
+
+impl Running {
+    pub(crate) fn start(mut command: Command) -> Self {
+        let line = command
+            .get_args()
+            .map(|arg| arg.to_string_lossy().into_owned())
+            .collect::<Vec<_>>()
+            .join(" ");
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+        Self { child, stdout: drain(stdout), stderr: drain(stderr), line }
+    }
+
+    pub(crate) fn is_over(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
+    /// SIGKILL.
+    pub(crate) fn kill(mut self) -> Run {
+        self.child.kill().unwrap();
+        self.wait()
+    }
+
+    /// Sends a signal by its name, as a shell does.
+    pub(crate) fn signal(&self, name: &str) {
+        let sent =
+            Command::new("sh").arg("-c").arg(format!("kill -{name} {}", self.child.id())).status();
+        assert!(sent.unwrap().success());
+    }
+
+    pub(crate) fn wait(mut self) -> Run {
+        let started = Instant::now();
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break Some(status);
+            }
+            if started.elapsed() > HANGS {
+                self.child.kill().unwrap();
+                self.child.wait().unwrap();
+                break None;
+            }
+            thread::sleep(Duration::from_millis(3));
+        };
+        let (stdout, stderr) = (self.stdout.join().unwrap(), self.stderr.join().unwrap());
+        let Some(status) = status else {
+            panic!("tenantry {} hangs\n{stdout}\n{stderr}", self.line)
+        };
+        Run { code: status.code(), stdout, stderr }
+    }
+}
+
+impl Run {
+    #[track_caller]
+    pub(crate) fn expect(&self, code: i32) -> &Self {
+        let Self { stdout, stderr, .. } = self;
+        assert_eq!(self.code, Some(code), "--- stdout\n{stdout}\n--- stderr\n{stderr}");
+        self
+    }
+
+    /// Both streams say it somewhere.
+    #[track_caller]
+    pub(crate) fn says(&self, text: &str) -> &Self {
+        let Self { stdout, stderr, .. } = self;
+        // What is wrapped is put together again.
+        let all: Vec<_> = stdout.split_whitespace().chain(stderr.split_whitespace()).collect();
+        let all = all.join(" ");
+        assert!(all.contains(text), "not said: {text}\n--- stdout\n{stdout}\n--- stderr\n{stderr}");
+        self
+    }
+}
+
+fn drain(mut stream: impl Read + Send + 'static) -> thread::JoinHandle<String> {
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).unwrap();
+        String::from_utf8(bytes).unwrap()
+    })
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let (entry, name): (fs::DirEntry, OsString) = {
+            let entry = entry.unwrap();
+            let name = entry.file_name();
+            (entry, name)
+        };
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &to.join(name));
+        } else {
+            fs::copy(entry.path(), to.join(name)).unwrap();
+        }
+    }
+}
+
+/// Waits until something holds; says what did not.
+pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !holds() {
+        assert!(started.elapsed() < HANGS, "waited in vain: {what}");
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// A member that is a list; one that is not there is an empty one.
+pub(crate) fn list<'v>(value: &'v Value, name: &str) -> &'v [Value] {
+    value[name].as_array().map_or(&[][..], Vec::as_slice)
+}
+
+pub(crate) fn home(world: &Value) -> &Value {
+    list(world, "directories").iter().find(|directory| directory["home"] == true).unwrap()
+}
+
+fn home_mut(world: &mut Value) -> &mut Value {
+    let directories = world["directories"].as_array_mut().unwrap();
+    directories.iter_mut().find(|directory| directory["home"] == true).unwrap()
+}
+
+/// The secrets on an app that carry our name.
+pub(crate) fn ours(app: &Value) -> Vec<&Value> {
+    list(app, "passwordCredentials")
+        .iter()
+        .filter(|secret| secret["displayName"].as_str().is_some_and(|n| n.starts_with("tenantry ")))
+        .collect()
+}
+
+/// A world in which what two runs may choose differently is the same: ids, times and values of
+/// apps with a unique name, and the order of tables.
+pub(crate) fn normal(world: &Value) -> Value {
+    let mut world = world.clone();
+    let directories = world["directories"].as_array_mut().unwrap();
+    for directory in directories {
+        for name in ["applications", "deletedItems"] {
+            let Some(apps) = directory[name].as_array_mut() else { continue };
+            for app in apps.iter_mut() {
+                if app["uniqueName"].is_string() {
+                    blank(app.as_object_mut().unwrap(), &["id", "appId", "createdDateTime"]);
+                }
+                let Some(secrets) = app["passwordCredentials"].as_array_mut() else { continue };
+                for secret in secrets {
+                    if secret["displayName"].as_str().is_some_and(|n| n.starts_with("tenantry ")) {
+                        blank(
+                            secret.as_object_mut().unwrap(),
+                            &[
+                                "keyId",
+                                "displayName",
+                                "hint",
+                                "secretHash",
+                                "startDateTime",
+                                "endDateTime",
+                            ],
+                        );
+                    }
+                }
+            }
+            apps.sort_by_key(Value::to_string);
+        }
+    }
+    world
+}
+
+fn blank(object: &mut Map<String, Value>, names: &[&str]) {
+    for name in names {
+        if let Some(value) = object.get_mut(*name) {
+            *value = json!(format!("any {name}"));
+        }
+    }
+}
