@@ -66,7 +66,7 @@ tenants:
     assert_eq!(app.links.privacy.as_deref(), Some("https://fabrikam.example/privacy"));
     assert_eq!(app.links.terms.as_deref(), Some("https://fabrikam.example/terms"));
     assert_eq!(app.credential, Credential::Secret);
-    assert_eq!(app.tenants, [fabrikam.key.clone()]);
+    assert_eq!(app.tenants, std::slice::from_ref(&fabrikam.key));
 }
 
 #[test]
