@@ -73,3 +73,20 @@ impl fmt::Debug for Lifetime {
         write!(f, "Lifetime({self})")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lifetime_keeps_every_unit_and_counts_by_the_calendar() {
+        let span = jiff::Span::new().years(1).months(2).weeks(3).days(4);
+        let lifetime = Lifetime::new(span);
+        assert_eq!(lifetime.span().fieldwise(), span.fieldwise());
+        assert_eq!(lifetime.to_string(), "1 year 2 months 3 weeks 4 days");
+        let start: jiff::Timestamp = "2028-02-29T12:00:00Z".parse().unwrap();
+        let year = Lifetime::new(jiff::Span::new().years(1));
+        assert_eq!(year.after(start).to_string(), "2029-02-28T12:00:00Z");
+        assert_eq!(year.days(), 365);
+    }
+}
