@@ -1,9 +1,6 @@
 //! `tenantry apply`
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    io::Write,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use clap::Args;
 use tokio::task::JoinHandle;
@@ -11,6 +8,7 @@ use tokio::task::JoinHandle;
 use super::{
     Common,
     context::{Context, stdout_width, vault_trouble},
+    output,
     plan::{guarded, text, unreadable},
     proving, reading,
     reading::Reading,
@@ -70,7 +68,7 @@ pub(super) async fn run(args: ApplyArgs, common: Common) -> Result<Verdict, Trou
     let mut reading = reading::read(&context, &vault, args.reissue).await?;
     let extent = if args.full { Extent::Full } else { Extent::Short };
     if !context.common.json {
-        anstream::print!("{}", text(&context, &reading, extent, stdout_width()));
+        output::print(&text(&context, &reading, extent, stdout_width()));
     }
     if let Some(failure) = reading.unreadable() {
         return Err(unreadable(&context, failure));
@@ -110,7 +108,7 @@ pub(super) async fn run(args: ApplyArgs, common: Common) -> Result<Verdict, Trou
             &outcome.interrupted,
         );
         words::exit_line(&mut paper, status, verdict);
-        anstream::print!("\n{}", paper.into_text());
+        output::print(&format!("\n{}", paper.into_text()));
     }
     super::status::save(&context, status)?;
     context.close().await;
@@ -156,8 +154,7 @@ fn confirmed(context: &Context, plan: &Plan) -> Result<bool, Trouble> {
         )
         .next("look at it with tenantry plan, then apply with --yes"));
     }
-    anstream::eprint!("Apply this? Only 'yes' is a yes: ");
-    let _ = std::io::stderr().flush();
+    output::tell("Apply this? Only 'yes' is a yes: ");
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer).map_err(|error| {
         Trouble::new(Verdict::Failed, format!("no answer could be read: {error}"))
@@ -350,7 +347,7 @@ impl Listener {
                 let last = matches!(stamped.event, Event::Summary { .. });
                 if json {
                     if let Ok(line) = serde_json::to_string(&stamped) {
-                        println!("{line}");
+                        output::print(&format!("{line}\n"));
                     }
                 } else {
                     bar.hear(&stamped.event);

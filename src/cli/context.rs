@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use super::Common;
+use super::{Common, output};
 use crate::{
     cloud::{Cloud, CloudName},
     entra::Operator,
@@ -63,9 +63,9 @@ pub(super) fn no_manifest(common: &Common, error: &LoadError) -> Trouble {
         }
         LoadError::Mistakes(mistakes) => {
             if common.json {
-                println!("{:#}", mistakes.to_json());
+                output::print_json(&mistakes.to_json());
             }
-            anstream::eprint!("{}", mistakes.render(true, stderr_width()));
+            output::tell(&mistakes.render(true, stderr_width()));
             Trouble::silent(Verdict::InvalidManifest)
         }
     }

@@ -7,6 +7,7 @@ use serde_json::json;
 use super::{
     Common,
     context::{Context, stdout_width, vault_trouble},
+    output,
 };
 use crate::{
     entra::{self, Operator},
@@ -47,11 +48,11 @@ pub(super) async fn run(args: DoctorArgs, common: Common) -> Result<Verdict, Tro
             "sandbox": context.is_sandbox(),
             "checks": checks,
         });
-        println!("{document:#}");
+        output::print_json(&document);
     } else {
         let mut paper = Paper::new(stdout_width());
         words::write(&mut paper, &checks);
-        anstream::print!("{}", paper.into_text());
+        output::print(&paper.into_text());
     }
     let missing = checks.iter().any(|check| check.health == Health::Missing);
     context.close().await;

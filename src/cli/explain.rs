@@ -5,6 +5,7 @@ use clap::Args;
 use super::{
     Common,
     context::{Context, stdout_width},
+    output,
     plan::unreadable,
     proving, reading,
 };
@@ -32,11 +33,11 @@ pub(super) async fn run(args: ExplainArgs, mut common: Common) -> Result<Verdict
     let reading = reading::read(&context, &vault, false).await?;
     let proved = proving::prove(&context, &vault, &reading, None).await;
     if context.common.json {
-        println!("{:#}", json::status(&proved.status, context.is_sandbox()));
+        output::print_json(&json::status(&proved.status, context.is_sandbox()));
     } else if let Some(tenant) = proved.status.tenants.first() {
         let mut paper = Paper::new(stdout_width());
         words::explain(&mut paper, &proved.status, tenant);
-        anstream::print!("{}", paper.into_text());
+        output::print(&paper.into_text());
     }
     super::status::save(&context, &proved.status)?;
     if let Some(failure) = reading.unreadable() {

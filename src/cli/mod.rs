@@ -8,6 +8,7 @@ mod explain;
 mod init;
 mod keeping;
 mod offline;
+mod output;
 mod plan;
 mod proving;
 mod reading;
@@ -224,7 +225,7 @@ pub async fn main(args: impl IntoIterator<Item = std::ffi::OsString>) -> Verdict
     match run(common, verb).await {
         Ok(verdict) => verdict,
         Err(trouble) => {
-            anstream::eprint!("{}", trouble.render(context::stderr_width()));
+            output::tell(&trouble.render(context::stderr_width()));
             trouble.verdict
         }
     }

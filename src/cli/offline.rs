@@ -4,6 +4,7 @@ use super::{
     Common,
     context::{no_manifest, sources},
     init::{self, InitArgs, InitError, Started},
+    output,
     schema::{self, Entry, SchemaArgs},
     validate::{self, ValidateArgs},
 };
@@ -21,12 +22,14 @@ pub(super) fn init(args: &InitArgs) -> Result<Verdict, Trouble> {
         Trouble::new(verdict, error.to_string())
     })?;
     match started {
-        Started::Printed(text) => print!("{text}"),
+        Started::Printed(text) => output::print(&text),
         Started::Written(files) => {
             for file in files {
-                println!("wrote {}", clean(&file.to_string_lossy()));
+                output::print(&format!("wrote {}\n", clean(&file.to_string_lossy())));
             }
-            println!("Next: fill it in, then tenantry validate, then tenantry apply --sandbox");
+            output::print(
+                "Next: fill it in, then tenantry validate, then tenantry apply --sandbox\n",
+            );
         }
     }
     Ok(Verdict::Done)
@@ -36,9 +39,9 @@ pub(super) fn validate(args: &ValidateArgs, common: &Common) -> Result<Verdict, 
     let checked =
         validate::run(args, &sources(common)).map_err(|error| no_manifest(common, &error))?;
     if common.json {
-        println!("{:#}", checked.json());
+        output::print_json(&checked.json());
     } else {
-        print!("{}", checked.text());
+        output::print(&checked.text());
     }
     Ok(Verdict::Done)
 }
@@ -51,6 +54,6 @@ pub(super) fn schema(args: &SchemaArgs) -> Result<Verdict, Trouble> {
         Entry { name: "status", make: schemas::status },
     ];
     let text = schema::run(args, &table).map_err(|why| Trouble::new(Verdict::Usage, why))?;
-    print!("{text}");
+    output::print(&text);
     Ok(Verdict::Done)
 }

@@ -5,6 +5,7 @@ use clap::Args;
 use super::{
     Common,
     context::{Context, stdout_width},
+    output,
     reading::{self, Reading},
 };
 use crate::{
@@ -43,9 +44,9 @@ pub(super) async fn run(args: PlanArgs, common: Common) -> Result<Verdict, Troub
     let plan = &reading.plan;
     let extent = if args.full { Extent::Full } else { Extent::Short };
     if context.common.json {
-        println!("{:#}", json::plan(plan, context.is_sandbox()));
+        output::print_json(&json::plan(plan, context.is_sandbox()));
     } else {
-        anstream::print!("{}", text(&context, &reading, extent, stdout_width()));
+        output::print(&text(&context, &reading, extent, stdout_width()));
     }
     context.report(|kind| match kind {
         Kind::Json => file::json_text(&json::plan(plan, context.is_sandbox())),

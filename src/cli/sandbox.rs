@@ -9,6 +9,7 @@ use std::{
 use clap::Args;
 use serde_json::Value;
 
+use super::output;
 use crate::{
     report::error::Trouble,
     sandbox::{Options, Sandbox, StartError, Throttling},
@@ -68,13 +69,16 @@ pub(super) fn reset(folder: &Path) -> Result<Verdict, Trouble> {
         Trouble::new(Verdict::Failed, format!("{} was not reset", folder.display())).why(why)
     };
     if !folder.exists() {
-        println!("{} is not there: the next --sandbox starts afresh anyway", folder.display());
+        output::print(&format!(
+            "{} is not there: the next --sandbox starts afresh anyway\n",
+            folder.display()
+        ));
         return Ok(Verdict::Done);
     }
     let turn = std::fs::File::create(folder.join("lock")).map_err(|e| trouble(e.to_string()))?;
     turn.try_lock().map_err(|_| trouble("another command uses it".to_owned()))?;
     std::fs::remove_dir_all(folder).map_err(|e| trouble(e.to_string()))?;
-    println!("{} is gone: the next --sandbox starts afresh", folder.display());
+    output::print(&format!("{} is gone: the next --sandbox starts afresh\n", folder.display()));
     Ok(Verdict::Done)
 }
 

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use super::{
     Common,
     context::{Context, stdout_width},
+    output,
     plan::unreadable,
     proving, reading,
 };
@@ -102,7 +103,7 @@ pub(super) async fn run(args: StatusArgs, common: Common) -> Result<Verdict, Tro
     };
     let verdict = FailOn::verdict(&args.fail_on, &status, Verdict::Done);
     if context.common.json {
-        println!("{:#}", json::status(&status, context.is_sandbox()));
+        output::print_json(&json::status(&status, context.is_sandbox()));
     } else {
         let mut paper = Paper::new(stdout_width());
         match args.pending {
@@ -113,7 +114,7 @@ pub(super) async fn run(args: StatusArgs, common: Common) -> Result<Verdict, Tro
             Some(Pending::Consent | Pending::SignIn) | None => words::write(&mut paper, &status),
         }
         exit_line(&mut paper, &status, verdict);
-        anstream::print!("{}", paper.into_text());
+        output::print(&paper.into_text());
     }
     save(&context, &status)?;
     if let Some(failure) = reading.unreadable() {
