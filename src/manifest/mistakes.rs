@@ -383,7 +383,13 @@ struct Shown<'m>(&'m Mistake);
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.sentence())
+        f.write_str(&self.0.sentence())?;
+        let Mistake { place, excerpt, .. } = self.0;
+        match excerpt {
+            Some(_) => Ok(()),
+            // Where nothing can be drawn, its place is still said.
+            None => write!(f, " ({}:{}:{})", name_of(&place.file), place.line, place.column),
+        }
     }
 }
 impl fmt::Debug for Shown<'_> {
