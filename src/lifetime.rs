@@ -14,6 +14,13 @@ pub struct Lifetime {
     days: i32,
 }
 
+/// Days from one moment to another, to the nearest: a secret that was made for a year has 365 of
+/// them left, although it ends some minutes before the year does.
+pub fn days_between(from: jiff::Timestamp, to: jiff::Timestamp) -> i64 {
+    const DAY: i64 = 24 * 60 * 60;
+    (to.duration_since(from).as_secs() + DAY / 2).div_euclid(DAY)
+}
+
 impl Lifetime {
     /// Wraps a span that has only days, weeks, months and years; other units are dropped.
     pub fn new(span: jiff::Span) -> Self {

@@ -4,8 +4,11 @@ use super::{
     paper::{Ink, Paper, Word, shortened, word},
     plan::count,
 };
-use crate::status::{
-    EvidenceKind, Facet, FacetName, NextStep, Overall, State, Status, TenantStatus, WaitingFor,
+use crate::{
+    lifetime::days_between,
+    status::{
+        EvidenceKind, Facet, FacetName, NextStep, Overall, State, Status, TenantStatus, WaitingFor,
+    },
 };
 
 /// How many causes are spelled out under the table.
@@ -24,10 +27,8 @@ pub(super) fn overall_word(overall: Overall) -> Word {
 
 /// A facet in one word.
 pub(super) fn facet_word(status: &Status, facet: &Facet) -> Word {
-    let days = facet
-        .ends
-        .map(|end| format!(" {} d", end.duration_since(status.as_of).as_hours() / 24))
-        .unwrap_or_default();
+    let days =
+        facet.ends.map(|end| format!(" {} d", days_between(status.as_of, end))).unwrap_or_default();
     match (facet.state, facet.evidence.kind) {
         (State::Ok, EvidenceKind::Attested) => word(Ink::Good, "attested"),
         (State::Ok, EvidenceKind::Proved | EvidenceKind::Observed) => {

@@ -14,6 +14,7 @@ use crate::{
     failure::{Cause, Failure},
     ids::TenantId,
     inventory::FoundApp,
+    lifetime::days_between,
     manifest::{App, Tenant},
     plan::{
         AppPlan, TenantPlan,
@@ -213,7 +214,7 @@ impl View<'_> {
             facet.next_step = Some(self.by_operator("make a secret"));
             return facet;
         };
-        let days = live.end.map_or(0, |end| end.duration_since(self.as_of).as_hours() / 24);
+        let days = live.end.map_or(0, |end| days_between(self.as_of, end));
         let ends = live.end.map_or_else(String::new, |end| {
             format!("ends {} ({days} days)", end.strftime("%Y-%m-%d"))
         });
