@@ -74,6 +74,9 @@ pub(super) async fn run(args: ApplyArgs, common: Common) -> Result<Verdict, Trou
         return Err(unreadable(&context, failure));
     }
     if !confirmed(&context, &reading.plan)? {
+        if let Some(signal) = context.stop.requested() {
+            return Ok(Verdict::Stopped(signal));
+        }
         return Err(Trouble::new(
             Verdict::Failed,
             "not applied: the answer was no; nothing was changed",

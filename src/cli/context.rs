@@ -342,9 +342,10 @@ impl Boxed {
     ) -> Result<Self, Trouble> {
         let folder = kept_in(&manifest.folder);
         let trouble = |error: String| {
-            Trouble::new(Verdict::Failed, "the sandbox did not start")
-                .why(error)
-                .next("tenantry sandbox reset starts afresh")
+            Trouble::new(Verdict::Failed, "the sandbox did not start").why(error).next(format!(
+                "it keeps everything in {}: that folder must be writable",
+                folder.display()
+            ))
         };
         std::fs::create_dir_all(&folder).map_err(|error| trouble(error.to_string()))?;
         let turn =

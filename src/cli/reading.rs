@@ -62,7 +62,7 @@ pub(super) async fn read(
                 .await
                 .map_err(|failure| {
                     Trouble::of(
-                        format!("the provider's directory {domain} was not found"),
+                        format!("the provider's directory {domain} could not be looked up"),
                         &failure,
                     )
                 })?

@@ -49,9 +49,12 @@ pub fn write(paper: &mut Paper, checks: &[Check]) {
     }
     let missing = checks.iter().filter(|check| check.health == Health::Missing).count();
     paper.gap();
-    let line = match missing {
-        0 => "Nothing is missing.".to_owned(),
-        n => format!("{n} missing."),
+    let unknown = checks.iter().filter(|check| check.health == Health::Unknown).count();
+    let line = match (missing, unknown) {
+        (0, 0) => "Nothing is missing.".to_owned(),
+        (0, unknown) => format!("{unknown} could not be found out."),
+        (missing, 0) => format!("{missing} missing."),
+        (missing, unknown) => format!("{missing} missing, {unknown} could not be found out."),
     };
     paper.line(0, &[word(Ink::Bold, line)]);
 }

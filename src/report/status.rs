@@ -289,6 +289,9 @@ pub fn last_line_text(status: &Status) -> String {
             std::iter::once(first).chain(rest.iter().cloned()).collect::<Vec<_>>().join(", ")
         }
     };
+    if status.tenants.is_empty() {
+        return "0 tenants: nobody is waited for".to_owned();
+    }
     format!("{}: {}; {needs}", count(status.tenants.len(), "tenant"), parts.join(" · "))
 }
 

@@ -206,11 +206,28 @@ impl View<'_> {
             if let Some(why) = self.obstacle().filter(|_| blocked) {
                 return self.facet(State::Failed, Observed, why.summary.clone());
             }
-            let mut facet = self.waiting(
-                WaitingFor::Operator,
-                Observed,
-                "the vault holds no live secret for this app",
-            );
+            // One that has ended is no secret that was never made: its customers are read no more.
+            let ended = self
+                .record
+                .filter(|record| record.client_id == self.app_plan.target.client_id())
+                .into_iter()
+                .flat_map(|record| &record.credentials)
+                .filter(|credential| credential.state.has_value())
+                .filter_map(|credential| credential.end)
+                .filter(|end| *end <= self.checked_at)
+                .max();
+            let mut facet = match ended {
+                Some(end) => self.facet(
+                    State::Failed,
+                    Observed,
+                    format!("it has ended on {}", end.strftime("%Y-%m-%d")),
+                ),
+                None => self.waiting(
+                    WaitingFor::Operator,
+                    Observed,
+                    "the vault holds no live secret for this app",
+                ),
+            };
             facet.next_step = Some(self.by_operator("make a secret"));
             return facet;
         };
@@ -254,7 +271,7 @@ impl View<'_> {
             let command = self.by_operator("make its successor");
             if end <= self.as_of {
                 facet.state = State::Failed;
-                facet.evidence.what = format!("it has ended: {ends}");
+                facet.evidence.what = format!("it has ended on {}", end.strftime("%Y-%m-%d"));
                 facet.next_step = Some(command);
             } else if secrets::renewal_starts(&self.app.secret, start, end) <= self.as_of
                 && matches!(facet.state, State::Ok | State::Waiting | State::Unknown)
