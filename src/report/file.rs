@@ -64,10 +64,25 @@ fn facet_text(tenant: &TenantStatus, name: FacetName) -> String {
     format!("{}{person}", facet.state.as_str())
 }
 
+/// Text from outside, as text: no link, image, tag or table of its own.
+fn markdown_text(text: &str) -> String {
+    let mut escaped = String::new();
+    for c in clean(text).chars() {
+        match c {
+            '<' => escaped.push_str("&lt;"),
+            '\\' | '|' | '[' | ']' | '(' | ')' | '!' | '`' | '*' | '_' | '#' => {
+                escaped.push('\\');
+                escaped.push(c);
+            }
+            _ => escaped.push(c),
+        }
+    }
+    escaped
+}
+
 /// The status as Markdown.
 pub fn status_markdown(status: &Status, sandbox: bool) -> String {
-    let cell =
-        |text: &str| clean(text).replace('\\', "\\\\").replace('|', "\\|").replace('<', "&lt;");
+    let cell = markdown_text;
     let mut text = format!("# tenantry status: fleet {}\n\n", status.fleet);
     if sandbox {
         text.push_str("**sandbox**: nothing here is real.\n\n");
@@ -220,6 +235,11 @@ pub fn json_text(document: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_in_a_report_is_only_a_name() {
+        assert_eq!(markdown_text("![x](http://e)|<b>"), "\\!\\[x\\]\\(http://e\\)\\|&lt;b>");
+    }
 
     #[test]
     fn a_field_can_neither_break_a_line_nor_start_a_formula() {

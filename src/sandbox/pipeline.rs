@@ -96,14 +96,16 @@ impl Shared {
             let claim = claim(&mut state, request, operation, target);
             (number, act, claim)
         };
+        // Given back however this ends: a client that hangs up drops it half-way.
+        let _held = match &claim {
+            Claim::Held(app) => Some(Held { shared: self, app: app.clone() }),
+            Claim::Refused | Claim::None => None,
+        };
         if !latency.is_zero() {
             tokio::time::sleep(latency).await;
         }
         let ending = self.act(request, operation, target, act.as_ref(), &claim).await;
         let mut state = self.lock();
-        if let Claim::Held(app) = claim {
-            state.busy.remove(&app);
-        }
         let status = match &ending {
             Ending::Answer(response) => Some(response.status),
             Ending::Cut | Ending::Never => None,
@@ -305,6 +307,18 @@ enum Claim {
     Held((String, String)),
     /// Held by another.
     Refused,
+}
+
+/// Gives a claim back when it goes.
+struct Held<'a> {
+    shared: &'a Shared,
+    app: (String, String),
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.shared.lock().busy.remove(&self.app);
+    }
 }
 
 fn claim(state: &mut State, request: &Request, operation: Operation, target: &Target) -> Claim {

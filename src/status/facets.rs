@@ -15,7 +15,7 @@ use crate::{
     ids::TenantId,
     inventory::FoundApp,
     lifetime::days_between,
-    manifest::{App, Tenant},
+    manifest::{App, NamedPermission, Tenant},
     plan::{
         AppPlan, TenantPlan,
         diagnostic::{Diagnostic, Severity},
@@ -283,15 +283,23 @@ impl View<'_> {
         facet
     }
 
+    /// The application permissions that the token of the connector's API must carry.
     fn needed_roles(&self) -> Vec<&str> {
-        let judged =
-            self.tenant.connector.needs().permissions.first().map(|(resource, ..)| *resource);
-        self.app
-            .permissions
-            .iter()
-            .filter(|p| p.kind == PermissionKind::Application && Some(p.resource) == judged)
-            .map(|p| p.name.as_str())
-            .collect()
+        self.roles().filter(|p| self.is_judged(p)).map(|p| p.name.as_str()).collect()
+    }
+
+    /// Those of other APIs, for which no token is asked.
+    fn unasked_roles(&self) -> Vec<&str> {
+        self.roles().filter(|p| !self.is_judged(p)).map(|p| p.name.as_str()).collect()
+    }
+
+    fn roles(&self) -> impl Iterator<Item = &NamedPermission> {
+        self.app.permissions.iter().filter(|p| p.kind == PermissionKind::Application)
+    }
+
+    fn is_judged(&self, permission: &NamedPermission) -> bool {
+        let first = self.tenant.connector.needs().permissions.first();
+        first.is_some_and(|(resource, ..)| *resource == permission.resource)
     }
 
     fn by_administrator(&self) -> NextStep {
@@ -342,10 +350,17 @@ impl View<'_> {
                     } else {
                         format!("; beyond the manifest: {}", extra.join(", "))
                     };
+                    let carries = format!("the token carries {}{more}", needed.join(", "));
+                    let unasked = self.unasked_roles();
+                    if unasked.is_empty() {
+                        return self.facet(State::Ok, Proved, carries);
+                    }
+                    // A token of one API proves nothing of another.
+                    let unasked = unasked.join(", ");
                     return self.facet(
-                        State::Ok,
-                        Proved,
-                        format!("the token carries {}{more}", needed.join(", ")),
+                        State::Unknown,
+                        Observed,
+                        format!("{carries}; not proved: {unasked}, of another API"),
                     );
                 }
                 let has = if roles.is_empty() {

@@ -47,6 +47,15 @@ impl Overall {
                     Self::ActionDue
                 }
             }
+            // What is proved to have failed weighs more than what could not be asked because of it.
+            State::Unknown
+                if was_reading
+                    && [FacetName::Consent, FacetName::Secret]
+                        .into_iter()
+                        .any(|name| state(name) == State::Failed) =>
+            {
+                Self::NotReading
+            }
             State::Unknown => Self::Unknown,
             State::Failed if was_reading || others().all(good) => Self::NotReading,
             State::Waiting if was_reading => Self::NotReading,
@@ -105,5 +114,8 @@ mod tests {
         assert_eq!(of(waiting, Waiting, true), Overall::NotReading);
         let hidden = [Unknown, Waiting, Waiting, NotNeeded, NotNeeded];
         assert_eq!(of(hidden, Waiting, false), Overall::Unknown);
+        let disabled = [Ok, Unknown, Failed, NotNeeded, NotNeeded];
+        assert_eq!(of(disabled, Unknown, true), Overall::NotReading);
+        assert_eq!(of(disabled, Unknown, false), Overall::Unknown);
     }
 }
