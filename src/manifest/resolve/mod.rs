@@ -169,6 +169,19 @@ impl Parts {
         let mut made = Made { shared, ..Made::default() };
         for at in tops.iter().filter_map(|top| top.at("tenants")) {
             let entries = keyed(cx, at, "tenants");
+            // Every tenant repeats the list: a small file must not become a large manifest.
+            if let Some((at, list)) =
+                base.defaults.value.as_ref().and_then(|fields| fields.redirect_uris.get())
+                && list.items.len().saturating_mul(entries.len()) > MOST_INHERITED_URIS
+            {
+                let wrong = Wrong::new(format!(
+                    "{} redirect URIs for each of {} tenants are more than {MOST_INHERITED_URIS}",
+                    list.items.len(),
+                    entries.len()
+                ));
+                cx.wrong(at, wrong.label("every tenant has all of them"));
+                continue;
+            }
             let mut left = entries.as_slice();
             while !left.is_empty() && !cx.log.is_full() {
                 let sections = cx.sections::<TenantFields>(left);
@@ -226,6 +239,10 @@ const KEY: &str = "at most 64 of a-z, 0-9 and single hyphens between them";
 fn bad_key(text: &str) -> Wrong {
     Wrong::new(format!("the key `{}` cannot be used", shown(text))).label(KEY)
 }
+
+/// How many redirect URIs tenants may have from the defaults, all together; four for each of
+/// 100,000.
+const MOST_INHERITED_URIS: usize = 400_000;
 
 /// What was made of the tenants so far.
 #[derive(Default)]
