@@ -91,6 +91,13 @@ pub struct Needs {
     pub probe: Probe,
 }
 
+impl Needs {
+    /// Whether the token that proves this connector is one of that API: it says nothing of others.
+    pub fn judges(&self, resource: ResourceId) -> bool {
+        self.permissions.first().is_some_and(|(first, ..)| *first == resource)
+    }
+}
+
 const MSSP_SIEM: Needs = Needs {
     name: "mssp-siem",
     permissions: &[

@@ -63,7 +63,6 @@ pub fn questions(manifest: &Manifest, plan: &Plan, seen: &Seen, now: Timestamp) 
             let live = secrets::newest_live(&found.secrets, Some(record), now)?;
             let fresh = live.start.is_some_and(|start| now.duration_since(start) < FRESH_FOR);
             let needs = tenant.connector.needs();
-            let judged = needs.permissions.first().map(|(resource, ..)| *resource);
             Some(Question {
                 tenant: planned.key.clone(),
                 directory: planned.directory?,
@@ -76,7 +75,7 @@ pub fn questions(manifest: &Manifest, plan: &Plan, seen: &Seen, now: Timestamp) 
                     .permissions
                     .iter()
                     .filter(|p| p.kind == PermissionKind::Application)
-                    .filter(|p| Some(p.resource) == judged)
+                    .filter(|p| needs.judges(p.resource))
                     .map(|p| p.name.clone())
                     .collect(),
             })

@@ -1,6 +1,9 @@
 //! Reading all that a plan is made from, with as few requests as it takes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::OnceLock,
+};
 
 use futures::{StreamExt, stream};
 use jiff::Timestamp;
@@ -196,6 +199,9 @@ async fn inventory(
         first_seen.inventories.insert(seen.home, Ok(first));
         plan::plan(manifest, scope, cloud, &first_seen, now).needs(manifest)
     };
+    // Both questions are asked of one listing: it is planned once.
+    let known_needs = OnceLock::new();
+    let needs = |apps: &[FoundApp], now: Timestamp| known_needs.get_or_init(|| needs(apps, now));
     let policies = |apps: &[FoundApp], now: Timestamp, _: Missing| needs(apps, now).policies;
     let catalogues =
         |apps: &[FoundApp], now: Timestamp, _: Missing| !needs(apps, now).resources.is_empty();

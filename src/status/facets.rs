@@ -298,8 +298,7 @@ impl View<'_> {
     }
 
     fn is_judged(&self, permission: &NamedPermission) -> bool {
-        let first = self.tenant.connector.needs().permissions.first();
-        first.is_some_and(|(resource, ..)| *resource == permission.resource)
+        self.tenant.connector.needs().judges(permission.resource)
     }
 
     fn by_administrator(&self) -> NextStep {
