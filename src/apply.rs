@@ -257,7 +257,7 @@ impl<'a> Course<'a> {
         });
         // What somebody removed at Microsoft is not handed out any more, even where it was proved and
         // its successor is not yet. Its value stays: a listing may be wrong, and nobody tells it twice.
-        for credential in &mut record.credentials {
+        for credential in record.secrets_mut() {
             let usable =
                 matches!(credential.state, CredentialState::Stored | CredentialState::Proved);
             let shown = found.is_none_or(|found| is_there(credential, &found.secrets, now));

@@ -83,14 +83,14 @@ pub(super) async fn remember(
 ) -> Result<(), VaultError> {
     for (app, nonces) in &proved.accepted {
         let known = reading.seen.records.get(app);
-        let news = known.into_iter().flat_map(|record| &record.credentials).any(|credential| {
+        let news = known.into_iter().flat_map(|record| record.secrets()).any(|credential| {
             credential.state == CredentialState::Stored && nonces.contains(&credential.nonce)
         });
         if news {
             let nonces = nonces.clone();
             vault
                 .change(app, move |record| {
-                    for credential in &mut record.credentials {
+                    for credential in record.secrets_mut() {
                         if credential.state == CredentialState::Stored
                             && nonces.contains(&credential.nonce)
                         {

@@ -234,10 +234,9 @@ fn current(record: &Record, now: Timestamp) -> Result<&CredentialRecord, Why> {
     if record.client_id.is_none() {
         return Err(Why::NotCreated);
     }
-    let secrets = record.credentials.iter().filter(|one| one.kind == CredentialKind::Secret);
     let mut lost = false;
     let mut ended = None;
-    for secret in secrets {
+    for secret in record.secrets() {
         match secret.state {
             CredentialState::Intended => lost = true,
             CredentialState::Stored | CredentialState::Proved | CredentialState::Retiring => {

@@ -37,8 +37,7 @@ pub fn newest_live<'a>(
     now: Timestamp,
 ) -> Option<&'a CredentialRecord> {
     record?
-        .credentials
-        .iter()
+        .secrets()
         .filter(|held| holds_value(held))
         .filter(|held| held.end.is_some_and(|end| end > now))
         .filter(|held| is_there(held, found, now))
@@ -46,10 +45,7 @@ pub fn newest_live<'a>(
 }
 
 fn has_value_of(record: &Record, secret: &FoundSecret) -> bool {
-    record
-        .credentials
-        .iter()
-        .any(|held| held.key_id == Some(secret.key_id) && held.state.has_value())
+    record.secrets().any(|held| held.key_id == Some(secret.key_id) && held.state.has_value())
 }
 
 fn holds_value(held: &CredentialRecord) -> bool {
@@ -131,7 +127,7 @@ fn missing_because(
     now: Timestamp,
 ) -> SecretReason {
     let held: Vec<_> =
-        record.iter().flat_map(|r| &r.credentials).filter(|held| holds_value(held)).collect();
+        record.iter().flat_map(|r| r.secrets()).filter(|held| holds_value(held)).collect();
     if held.iter().any(|c| c.end.is_some_and(|end| end <= now) && is_there(c, found, now)) {
         SecretReason::Expired
     } else if !held.is_empty() {

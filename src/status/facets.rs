@@ -212,7 +212,7 @@ impl View<'_> {
                 .record
                 .filter(|record| record.client_id == self.app_plan.target.client_id())
                 .into_iter()
-                .flat_map(|record| &record.credentials)
+                .flat_map(|record| record.secrets())
                 .filter(|credential| credential.state.has_value())
                 .filter_map(|credential| credential.end)
                 .filter(|end| *end <= self.checked_at)

@@ -16,14 +16,14 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ids::{AppKey, FleetName, Nonce, VaultId},
+    ids::{AppKey, FleetName, Nonce, TenantKey, VaultId},
     secret::Secret,
     vault::{
         disk,
         error::{Damage, VaultError},
         format::{self, AppFile},
         keys,
-        record::{Contradiction, Record, Records, TenantSeen},
+        record::{Contradiction, CredentialRecord, NewRefreshToken, Record, Records, TenantSeen},
         seal::{self, Label, NotOpened},
     },
 };
@@ -229,6 +229,56 @@ impl Folder {
         Ok(block)
     }
 
+    /// Puts a new refresh token in the place of the tenant's old one. `identities` are the keys at
+    /// hand, if there are any: with them the sealed token is opened before the old one goes.
+    pub(super) fn keep_refresh_token(
+        &self,
+        app: &AppKey,
+        new: NewRefreshToken,
+        identities: &[x25519::Identity],
+    ) -> Result<Nonce, VaultError> {
+        let NewRefreshToken { tenant, directory, user, value, at } = new;
+        let _turn = self.turn(app);
+        let path = self.file_of(app);
+        let old = self.must_load(app)?;
+        let mut file = old.clone();
+        file.record.pin(&tenant, directory).map_err(|why| contradicts(app, why))?;
+        without_refresh_token(&mut file, &tenant);
+        let token = CredentialRecord::refresh_token(tenant, user, at);
+        let nonce = token.nonce.clone();
+        file.record.credentials.push(token);
+        let label = self.label(&file.record, &nonce)?;
+        let block = seal::seal(&self.recipients, &label, &value).map_err(|error| {
+            VaultError::disk("seal a value for", &path)(io::Error::other(error))
+        })?;
+        if !identities.is_empty()
+            && *self.open_block(app, identities, &block, &label)?.expose() != *value.expose()
+        {
+            return Err(VaultError::ReadBack { path });
+        }
+        file.values.insert(nonce.clone(), block);
+        // What is written is read back whole.
+        self.save(Some(&old), &file)?;
+        Ok(nonce)
+    }
+
+    /// Drops a tenant's refresh token, if there is one.
+    pub(super) fn forget_refresh_token(
+        &self,
+        app: &AppKey,
+        tenant: &TenantKey,
+    ) -> Result<bool, VaultError> {
+        let _turn = self.turn(app);
+        let old = self.must_load(app)?;
+        let mut file = old.clone();
+        without_refresh_token(&mut file, tenant);
+        if file == old {
+            return Ok(false);
+        }
+        self.save(Some(&old), &file)?;
+        Ok(true)
+    }
+
     /// Writes a record and drops the values of which it no longer speaks.
     pub(super) fn drop_values(&self, record: &Record) -> Result<(), VaultError> {
         let _turn = self.turn(&record.app);
@@ -362,6 +412,14 @@ impl Folder {
         let turn = usize::try_from(hasher.finish() % self.turns.len() as u64).unwrap_or(0);
         // What it guards is on the disk and always whole: a panic elsewhere does not spoil it.
         self.turns[turn].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A file without the refresh token of a tenant, entry and value.
+fn without_refresh_token(file: &mut AppFile, tenant: &TenantKey) {
+    if let Some(nonce) = file.record.refresh_token(tenant).map(|token| token.nonce.clone()) {
+        file.record.credentials.retain(|credential| credential.nonce != nonce);
+        file.values.remove(&nonce);
     }
 }
 

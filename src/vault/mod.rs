@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, fmt, ops::Deref, path::Path, sync::Arc, time::D
 use jiff::Timestamp;
 
 use crate::{
-    ids::{AppKey, FleetName, Nonce, VaultId},
+    ids::{AppKey, FleetName, Nonce, TenantKey, VaultId},
     manifest::VaultLocation,
     secret::Secret,
 };
@@ -39,8 +39,9 @@ pub use keys::{
 };
 pub use lock::Holder;
 pub use record::{
-    Attestation, AttestedOutcome, Contradiction, CredentialKind, CredentialRecord, CredentialState,
-    FacetMemory, Ownership, Record, Records, TenantRecord, TenantSeen, recognise,
+    Attestation, AttestedOutcome, ConsentDenied, Contradiction, CredentialKind, CredentialRecord,
+    CredentialState, FacetMemory, NewRefreshToken, Ownership, Record, Records, TenantRecord,
+    TenantSeen, recognise,
 };
 
 use folder::Folder;
@@ -374,6 +375,43 @@ impl VaultWriter {
             return Err(VaultError::ReadBack { path });
         }
         Ok(())
+    }
+
+    /// Keeps a refresh token in the place of the tenant's old one, in one replacement of the file:
+    /// whatever happens meanwhile, one of the two is there. The old one still works then, for Entra
+    /// ID does not revoke it when it gives a new one
+    /// (<https://learn.microsoft.com/en-us/entra/identity-platform/refresh-tokens>). Gives back the
+    /// new one's name.
+    ///
+    /// # Errors
+    /// No such record, an app without a client id, a tenant that is pinned to another directory, or
+    /// a value that does not open when it is sealed (nothing is written then); the disk refuses; it
+    /// does not read back.
+    pub async fn keep_refresh_token(
+        &self,
+        app: &AppKey,
+        new: NewRefreshToken,
+    ) -> Result<Nonce, VaultError> {
+        // The old one goes only for a new one that opens, where that can be tried.
+        let identities = match self.keyring.identities().await {
+            Ok(identities) => identities.to_vec(),
+            Err(_) => Vec::new(),
+        };
+        let app = app.clone();
+        self.write(move |folder| folder.keep_refresh_token(&app, new, &identities)).await
+    }
+
+    /// Drops a tenant's refresh token, if one is held; says whether one was.
+    ///
+    /// # Errors
+    /// No such record, or the disk refuses.
+    pub async fn forget_refresh_token(
+        &self,
+        app: &AppKey,
+        tenant: &TenantKey,
+    ) -> Result<bool, VaultError> {
+        let (app, tenant) = (app.clone(), tenant.clone());
+        self.write(move |folder| folder.forget_refresh_token(&app, &tenant)).await
     }
 
     /// Writes a record and drops the values of the credentials that it no longer has, or that it

@@ -8,12 +8,15 @@ use std::{
     collections::{BTreeMap, BTreeSet},
 };
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{
-    AppKey, Application, ClientId, CredentialName, KeyId, Nonce, ObjectId, TenantId, TenantKey,
-    UniqueName, VaultId,
+use crate::{
+    ids::{
+        AppKey, Application, ClientId, CredentialName, KeyId, Nonce, ObjectId, TenantId, TenantKey,
+        UniqueName, VaultId,
+    },
+    secret::Secret,
 };
 
 /// Every record of a vault.
@@ -59,10 +62,21 @@ pub struct CredentialRecord {
     /// `startDateTime`, as the directory answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start: Option<Timestamp>,
-    /// `endDateTime`, as the directory answered.
+    /// `endDateTime`, as the directory answered; of a refresh token, when it dies unused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end: Option<Timestamp>,
+    /// Of a refresh token: the tenant it reads. A secret is its app's, and names none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<TenantKey>,
+    /// Of a refresh token: who signed in, as the token named them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
 }
+
+/// How long an unused refresh token lives
+/// (<https://learn.microsoft.com/en-us/entra/identity-platform/refresh-tokens>: 90 days, and each
+/// use gives a new one; policies of the directory may end it earlier).
+const REFRESH_TOKEN_LIVES: SignedDuration = SignedDuration::from_hours(90 * 24);
 
 impl CredentialRecord {
     /// One that is about to be asked for.
@@ -75,6 +89,20 @@ impl CredentialRecord {
             key_id: None,
             start: None,
             end: None,
+            tenant: None,
+            user: None,
+        }
+    }
+
+    /// A refresh token that was given at a moment of the server's clock.
+    pub(super) fn refresh_token(tenant: TenantKey, user: String, at: Timestamp) -> Self {
+        Self {
+            state: CredentialState::Stored,
+            start: Some(at),
+            end: at.checked_add(REFRESH_TOKEN_LIVES).ok(),
+            tenant: Some(tenant),
+            user: Some(user),
+            ..Self::intended(Nonce::fresh(), CredentialKind::RefreshToken, at)
         }
     }
 }
@@ -85,6 +113,23 @@ impl CredentialRecord {
 pub enum CredentialKind {
     /// A client secret of the app, in the directory it lives in.
     Secret,
+    /// What a sign-in in a tenant's directory left: gives access tokens of that user.
+    RefreshToken,
+}
+
+/// A refresh token that was just given, to be kept in the place of the tenant's old one.
+#[derive(Debug, Clone)]
+pub struct NewRefreshToken {
+    /// Which tenant it reads.
+    pub tenant: TenantKey,
+    /// The directory that gave it.
+    pub directory: TenantId,
+    /// Who signed in, as the token names them.
+    pub user: String,
+    /// The token.
+    pub value: Secret<String>,
+    /// When it was given, by the server's clock.
+    pub at: Timestamp,
 }
 
 /// How far a credential has come.
@@ -136,12 +181,21 @@ pub struct TenantRecord {
     /// What somebody said of the portal step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attestation: Option<Attestation>,
+    /// That its administrator said no, until a token shows the consent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consent_denied: Option<ConsentDenied>,
 }
 
 impl TenantRecord {
     /// A tenant of which nothing is known but its directory.
     pub fn pinned(id: TenantId) -> Self {
-        Self { id, facets: BTreeMap::new(), last_good: None, attestation: None }
+        Self {
+            id,
+            facets: BTreeMap::new(),
+            last_good: None,
+            attestation: None,
+            consent_denied: None,
+        }
     }
 }
 
@@ -173,6 +227,18 @@ pub struct Attestation {
     pub at: Timestamp,
     /// How it went.
     pub outcome: AttestedOutcome,
+}
+
+/// An administrator's no to the consent page.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ConsentDenied {
+    /// The app that was asked for; says nothing of any other.
+    pub client_id: ClientId,
+    /// When.
+    pub at: Timestamp,
+    /// In the page's words, or in ours.
+    pub why: String,
 }
 
 /// How the portal step went.
@@ -218,6 +284,20 @@ pub enum Contradiction {
     /// The values held belong to another app or directory than the record now names.
     #[error("the values held belong to another client id or directory than the one named")]
     ValuesOfAnother,
+    /// A refresh token must name its tenant and its user, and a secret neither.
+    #[error("the credential {0} does not name whom its kind must name, or names too many")]
+    Owner(Nonce),
+    /// A refresh token names a tenant that the record does not know.
+    #[error("the refresh token {nonce} is of tenant {tenant}, which is not known")]
+    StrangeTenant {
+        /// The token.
+        nonce: Nonce,
+        /// Whose it is said to be.
+        tenant: TenantKey,
+    },
+    /// A tenant has two refresh tokens.
+    #[error("tenant {0} has two refresh tokens")]
+    TokenTwice(TenantKey),
     /// A tenant's key stands for another directory than it did.
     #[error("tenant {tenant} is pinned to directory {pinned}, not {seen}")]
     Repinned {
@@ -254,6 +334,24 @@ impl Record {
         self.credentials.iter_mut().find(|credential| credential.nonce == *nonce)
     }
 
+    /// The client secrets: all that plans and directories are held against.
+    pub fn secrets(&self) -> impl Iterator<Item = &CredentialRecord> {
+        self.credentials.iter().filter(|credential| credential.kind == CredentialKind::Secret)
+    }
+
+    /// The same, to be changed.
+    pub fn secrets_mut(&mut self) -> impl Iterator<Item = &mut CredentialRecord> {
+        self.credentials.iter_mut().filter(|credential| credential.kind == CredentialKind::Secret)
+    }
+
+    /// The refresh token that is held for a tenant. Whether it still lives, only Entra ID knows.
+    pub fn refresh_token(&self, tenant: &TenantKey) -> Option<&CredentialRecord> {
+        self.credentials.iter().find(|credential| {
+            credential.kind == CredentialKind::RefreshToken
+                && credential.tenant.as_ref() == Some(tenant)
+        })
+    }
+
     /// The credential to use or to hand out: one with a value that has not ended, proved before
     /// stored before retiring, then the one that ends last.
     pub fn current(&self, kind: CredentialKind, now: Timestamp) -> Option<&CredentialRecord> {
@@ -269,20 +367,27 @@ impl Record {
             .map(|(_, credential)| credential)
     }
 
+    /// A tenant of the app, pinned to its directory now if it was not before.
+    pub(super) fn pin(
+        &mut self,
+        tenant: &TenantKey,
+        id: TenantId,
+    ) -> Result<&mut TenantRecord, Contradiction> {
+        let known = self.tenants.entry(tenant.clone()).or_insert_with(|| TenantRecord::pinned(id));
+        if known.id == id {
+            Ok(known)
+        } else {
+            Err(Contradiction::Repinned { tenant: tenant.clone(), pinned: known.id, seen: id })
+        }
+    }
+
     /// Remembers what a run saw of a tenant; `since` stays where nothing changed.
     ///
     /// # Errors
     /// The tenant is pinned to another directory; nothing is remembered then.
     pub fn remember(&mut self, seen: &TenantSeen, at: Timestamp) -> Result<(), Contradiction> {
         let TenantSeen { tenant, id, facets, last_good } = seen;
-        let known = self.tenants.entry(tenant.clone()).or_insert_with(|| TenantRecord::pinned(*id));
-        if known.id != *id {
-            return Err(Contradiction::Repinned {
-                tenant: tenant.clone(),
-                pinned: known.id,
-                seen: *id,
-            });
-        }
+        let known = self.pin(tenant, *id)?;
         for (name, (state, waiting_for)) in facets {
             let same = known
                 .facets
@@ -308,7 +413,25 @@ impl Record {
     ) -> Result<(), Contradiction> {
         let values: BTreeSet<&Nonce> = values.collect();
         let mut known = BTreeSet::new();
+        let mut signed_in = BTreeSet::new();
         for credential in &self.credentials {
+            match (credential.kind, &credential.tenant, &credential.user) {
+                (CredentialKind::Secret, None, None) => {}
+                (CredentialKind::RefreshToken, Some(tenant), Some(_)) => {
+                    if !self.tenants.contains_key(tenant) {
+                        return Err(Contradiction::StrangeTenant {
+                            nonce: credential.nonce.clone(),
+                            tenant: tenant.clone(),
+                        });
+                    }
+                    if !signed_in.insert(tenant) {
+                        return Err(Contradiction::TokenTwice(tenant.clone()));
+                    }
+                }
+                (CredentialKind::Secret | CredentialKind::RefreshToken, _, _) => {
+                    return Err(Contradiction::Owner(credential.nonce.clone()));
+                }
+            }
             if !known.insert(&credential.nonce) {
                 return Err(Contradiction::NonceTwice(credential.nonce.clone()));
             }
@@ -366,7 +489,8 @@ pub fn recognise(found_name: Option<&str>, vault: VaultId, record: Option<&Recor
     if maker != vault {
         return Ownership::OtherVault(maker);
     }
-    match record.and_then(|record| record.credential(&nonce)).map(|known| known.state.has_value()) {
+    let secret = record.and_then(|record| record.secrets().find(|known| known.nonce == nonce));
+    match secret.map(|known| known.state.has_value()) {
         Some(true) => Ownership::OursStored { nonce },
         Some(false) => Ownership::OursIntended { nonce },
         None => Ownership::OursUnknown { nonce },

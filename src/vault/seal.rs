@@ -31,11 +31,14 @@ pub(super) struct Label {
 }
 
 impl Label {
-    /// What the header says of a credential's value; nothing before the app has a client id.
+    /// What the header says of a credential's value; nothing before the app has a client id, or where a
+    /// refresh token's tenant is not known.
     pub(super) fn of(record: &Record, credential: &CredentialRecord) -> Option<Self> {
         let tenant_id = match credential.kind {
             // A secret is an app's, and is valid at the app's own directory.
             CredentialKind::Secret => record.directory,
+            // A refresh token is of the directory that gave it.
+            CredentialKind::RefreshToken => record.tenants.get(credential.tenant.as_ref()?)?.id,
         };
         Some(Self {
             app: record.app.clone(),

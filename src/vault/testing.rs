@@ -79,6 +79,7 @@ pub(crate) fn full_record(app: &str) -> Record {
             at: seconds(5),
             outcome: AttestedOutcome::PageMissing,
         }),
+        consent_denied: None,
     };
     record.tenants.insert(TenantKey::clone(&app.parse().unwrap()), tenant);
     record
