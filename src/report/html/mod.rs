@@ -1,0 +1,6 @@
+//! HTML: one file each, whole in itself. Nothing is fetched, nothing runs but the lines that stand
+//! in the file and whose digest the file's own policy names.
+
+mod document;
+
+pub(super) use self::document::{Document, Script, document};
