@@ -1,6 +1,7 @@
 //! One file a verb: its arguments and its run.
 
 mod apply;
+mod attest;
 mod completions;
 mod context;
 mod doctor;
@@ -168,6 +169,7 @@ enum Verb {
     Apply(apply::ApplyArgs),
     Status(status::StatusArgs),
     Explain(explain::ExplainArgs),
+    Attest(attest::AttestArgs),
     Doctor(doctor::DoctorArgs),
     /// Print a secret or an id from the vault, on purpose
     ///
@@ -242,6 +244,7 @@ async fn run(common: Common, verb: Verb) -> Result<Verdict, Trouble> {
         Verb::Apply(args) => apply::run(args, common).await,
         Verb::Status(args) => status::run(args, common).await,
         Verb::Explain(args) => explain::run(args, common).await,
+        Verb::Attest(args) => attest::run(args, common).await,
         Verb::Doctor(args) => doctor::run(args, common).await,
         Verb::Reveal(args) => keeping::reveal(args, common).await,
         Verb::Sandbox(args) => match args.command {

@@ -1,5 +1,7 @@
 //! The tenants, in words: the table, what is wrong, who must still do what.
 
+use jiff::Timestamp;
+
 use super::{
     paper::{Ink, Paper, Word, shortened, word},
     plan::count,
@@ -7,7 +9,8 @@ use super::{
 use crate::{
     lifetime::days_between,
     status::{
-        EvidenceKind, Facet, FacetName, NextStep, Overall, State, Status, TenantStatus, WaitingFor,
+        Change, EvidenceKind, Facet, FacetName, NextStep, Overall, State, Status, TenantStatus,
+        WaitingFor,
     },
 };
 
@@ -184,7 +187,8 @@ fn link_of(next: Option<&NextStep>) -> &str {
     next.and_then(|next| next.link.as_ref()).map_or("(no link yet)", |link| link.as_str())
 }
 
-fn consent(paper: &mut Paper, status: &Status) {
+/// Writes the list of tenants whose administrator is waited for, each with its link.
+pub fn consent(paper: &mut Paper, status: &Status) {
     let tenants = waiting(status, FacetName::Consent, WaitingFor::CustomerAdmin);
     if tenants.is_empty() {
         return;
@@ -198,7 +202,8 @@ fn consent(paper: &mut Paper, status: &Status) {
     }
 }
 
-fn sign_in(paper: &mut Paper, status: &Status) {
+/// Writes the list of tenants whose analyst is waited for.
+pub fn sign_in(paper: &mut Paper, status: &Status) {
     let tenants = waiting(status, FacetName::Token, WaitingFor::Analyst);
     if tenants.is_empty() {
         return;
@@ -254,6 +259,59 @@ pub fn portal(paper: &mut Paper, status: &Status) {
         "no call can show whether this was done; Microsoft says since 2026-09 that it belongs to the \
          deprecated SIEM API. Who has done it is recorded per tenant, and for this application id only",
     );
+}
+
+/// Writes what changed since the vault last remembered something new, which was at `latest`.
+pub fn changes(paper: &mut Paper, status: &Status, changes: &[Change], latest: Option<Timestamp>) {
+    let day = |at: Timestamp| at.strftime("%Y-%m-%d %H:%M").to_string();
+    match (changes, latest) {
+        ([], Some(latest)) => {
+            paper.say(0, None, &format!("Nothing changed since {} UTC.", day(latest)));
+        }
+        ([], None) => paper.say(0, None, "Nothing changed: there is nothing to look at."),
+        (_, Some(latest)) => {
+            paper.say(
+                0,
+                None,
+                &format!("Changed since the vault last noted a change, {} UTC", day(latest)),
+            );
+        }
+        (_, None) => paper.say(0, None, "The vault remembers nothing yet: all is new."),
+    }
+    let column = changes.iter().map(|c| c.tenant.as_str().len()).max().unwrap_or(0).clamp(8, 24);
+    let mut last = None;
+    for Change { tenant, facet, from, to } in changes {
+        let key =
+            if last == Some(tenant) { String::new() } else { shortened(tenant.as_str(), column) };
+        last = Some(tenant);
+        let person = |who: Option<&str>| who.map_or_else(String::new, |who| format!(" ({who})"));
+        let was = from.as_ref().map_or_else(
+            || "new".to_owned(),
+            |was| format!("{}{}", was.state, person(was.waiting_for.as_deref())),
+        );
+        let ink = match to.state {
+            State::Ok | State::NotNeeded => Ink::Good,
+            State::Waiting | State::Expiring => Ink::Wait,
+            State::Failed | State::Unknown => Ink::Bad,
+        };
+        paper.line(
+            2,
+            &[
+                word(Ink::Bold, format!("{key:<column$}")),
+                word(Ink::Plain, format!("{}: {was} →", facet.as_str())),
+                word(
+                    ink,
+                    format!(
+                        "{}{}",
+                        to.state.as_str(),
+                        person(to.waiting_for.map(WaitingFor::as_str))
+                    ),
+                ),
+            ],
+        );
+    }
+    paper.gap();
+    last_line(paper, status);
 }
 
 /// The line that every screen and report ends with.

@@ -2,9 +2,17 @@
 //!
 //! Two laws: `unknown` is never shown as good, and what somebody said is never shown as proved.
 
+mod access;
+mod changes;
+mod consent;
 mod death;
 mod facets;
 mod overall;
+mod portal;
+mod token;
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,8 +21,10 @@ use serde::Serialize;
 use url::Url;
 
 pub use self::{
+    changes::{Change, Is, Was, changes},
     death::{Death, refresh_death},
     overall::Overall,
+    portal::portal_left,
 };
 use crate::{
     cloud::Cloud,

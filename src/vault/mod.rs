@@ -40,8 +40,8 @@ pub use keys::{
 pub use lock::Holder;
 pub use record::{
     Attestation, AttestedOutcome, ConsentDenied, Contradiction, CredentialKind, CredentialRecord,
-    CredentialState, FacetMemory, NewRefreshToken, Ownership, Record, Records, TenantRecord,
-    TenantSeen, recognise,
+    CredentialState, FacetMemory, NewRefreshToken, Ownership, REFRESH_TOKEN_LIVES, Record, Records,
+    TenantRecord, TenantSeen, recognise,
 };
 
 use folder::Folder;
