@@ -183,6 +183,13 @@ fn since(facet: &Facet) -> String {
     facet.since.map_or_else(String::new, |since| format!("since {}", since.strftime("%Y-%m-%d")))
 }
 
+/// Since when a facet is as it is, and how long that is: `2026-11-20 (3 days)`.
+pub(super) fn since_words(status: &Status, facet: &Facet) -> Option<String> {
+    let since = facet.since?;
+    let days = usize::try_from(days_between(since, status.as_of)).unwrap_or(0);
+    Some(format!("{} ({})", since.strftime("%Y-%m-%d"), count(days, "day")))
+}
+
 fn link_of(next: Option<&NextStep>) -> &str {
     next.and_then(|next| next.link.as_ref()).map_or("(no link yet)", |link| link.as_str())
 }
@@ -356,77 +363,4 @@ pub fn last_line_text(status: &Status) -> String {
 /// Writes that line.
 pub fn last_line(paper: &mut Paper, status: &Status) {
     paper.say(0, None, &last_line_text(status));
-}
-
-/// Writes one tenant, whole: cause, whose turn, what to do, the command to run.
-pub fn explain(paper: &mut Paper, status: &Status, tenant: &TenantStatus) {
-    let legacy = if tenant.connector.needs().legacy { " (legacy)" } else { "" };
-    let directory =
-        tenant.tenant_id.map_or_else(|| "directory unknown".to_owned(), |id| id.to_string());
-    paper.line(
-        0,
-        &[
-            word(Ink::Bold, tenant.key.as_str()),
-            word(
-                Ink::Plain,
-                format!("· {} · {directory} · connector {}{legacy}", tenant.name, tenant.connector),
-            ),
-        ],
-    );
-    if let Some(client) = tenant.client_id {
-        paper.line(0, &[word(Ink::Plain, format!("application id {client}"))]);
-    }
-    paper.line(0, &[word(Ink::Plain, "It is"), overall_word(tenant.overall)]);
-    paper.gap();
-    let mut rows = Vec::new();
-    for name in FacetName::ALL {
-        let facet = tenant.facet(name);
-        let kind = match (facet.state, facet.evidence.kind) {
-            (State::NotNeeded, EvidenceKind::Observed) => "",
-            (_, EvidenceKind::Proved) => "proved",
-            (_, EvidenceKind::Attested) => "attested",
-            (_, EvidenceKind::Observed) => "observed",
-        };
-        rows.push((name, facet_word(status, facet), kind, &facet.evidence.what));
-    }
-    for (name, state, kind, what) in rows {
-        paper.line(
-            2,
-            &[word(Ink::Plain, format!("{:<13}", name.as_str())), state, word(Ink::Dim, kind)],
-        );
-        paper.say(16, None, what);
-    }
-    // The same step may stand under several facets; it is told once.
-    let mut told: Vec<&NextStep> = Vec::new();
-    for name in FacetName::ALL {
-        let facet = tenant.facet(name);
-        let Some(next) = facet.next_step.as_ref().filter(|next| !told.contains(next)) else {
-            continue;
-        };
-        told.push(next);
-        paper.gap();
-        paper.line(
-            0,
-            &[word(Ink::Bold, "Turn:"), word(Ink::Plain, &next.who), word(Ink::Dim, since(facet))],
-        );
-        let mut n = 0;
-        let mut step = |paper: &mut Paper, text: String| {
-            n += 1;
-            paper.say(0, Some(word(Ink::Plain, format!("{n}."))), &text);
-        };
-        if let Some(link) = &next.link {
-            step(paper, format!("Open   {link}"));
-        }
-        for (name, value) in &next.values {
-            step(paper, format!("Have   {name}   {value}"));
-        }
-        step(paper, capital(&next.what));
-        if let Some(command) = &next.command {
-            step(paper, command.clone());
-        }
-    }
-    if tenant.overall == Overall::Reading {
-        paper.gap();
-        paper.line(0, &[word(Ink::Good, "Nothing is left to do.")]);
-    }
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::{
-    AccessProof, Evidence, EvidenceKind, Facet, FacetName, NextStep, Overall, RefreshProof, State,
-    TenantStatus, TokenProof, WaitingFor,
+    AccessProof, Asked, Evidence, EvidenceKind, Facet, FacetName, NextStep, Overall, RefreshProof,
+    State, TenantStatus, TokenProof, WaitingFor,
 };
 use crate::{
     cloud::Cloud,
@@ -108,6 +108,12 @@ impl View<'_> {
             overall: Overall::of(&facets, last_good.is_some()),
             facets,
             last_good,
+            asked: Asked {
+                app_name: self.app.display_name.clone(),
+                permissions: self.app.permissions.clone(),
+                landing: self.tenant.consent.redirect_uri.as_ref().map(ToString::to_string),
+                sign_in_as: self.tenant.sign_in_as.clone(),
+            },
         }
     }
 

@@ -31,7 +31,7 @@ use crate::{
     connector::Connector,
     failure::Failure,
     ids::{ClientId, FleetName, ResourceId, TenantId, TenantKey},
-    manifest::Manifest,
+    manifest::{Manifest, NamedPermission},
     plan::{Plan, Seen},
 };
 
@@ -279,6 +279,19 @@ pub struct Proofs {
     pub access: BTreeMap<TenantKey, AccessProof>,
 }
 
+/// What the people who are waited for must be told of the app, beyond links and ids.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// The app's display name: what the consent page shows.
+    pub app_name: String,
+    /// What it asks for.
+    pub permissions: BTreeSet<NamedPermission>,
+    /// A page of the provider that the administrator lands on.
+    pub landing: Option<String>,
+    /// The analyst who signs in.
+    pub sign_in_as: Option<String>,
+}
+
 /// One tenant, whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -300,6 +313,9 @@ pub struct TenantStatus {
     /// When its incidents could last be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_good: Option<Timestamp>,
+    /// For the texts that people are sent; a report has it elsewhere.
+    #[serde(skip)]
+    pub asked: Asked,
 }
 
 impl TenantStatus {
