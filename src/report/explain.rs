@@ -101,7 +101,9 @@ fn turn(
             for (what, value) in &next.values {
                 numbered(paper, &format!("Have   {what}   {value}"));
             }
-            paper.say(0, Some(word(Ink::Plain, format!("{}.", n + 1))), &capital(&next.what));
+            // The link stands above.
+            let what = next.what.strip_prefix("open the link and ").unwrap_or(&next.what);
+            paper.say(0, Some(word(Ink::Plain, format!("{}.", n + 1))), &capital(what));
             if next.command.is_some() {
                 paper.line(0, &[word(Ink::Plain, "Run:"), command(next)]);
             }
