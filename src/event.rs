@@ -3,11 +3,12 @@
 use jiff::Timestamp;
 use serde::Serialize;
 use tokio::sync::mpsc;
+use url::Url;
 
 use crate::{
     failure::Failure,
     ids::{AppKey, ClientId, KeyId, TenantId, TenantKey},
-    plan::Summary,
+    plan::{Summary, manual::ManualKind},
     status::{FacetName, State, StatusSummary},
 };
 
@@ -70,6 +71,34 @@ pub enum Event {
         directory: Option<TenantId>,
         /// For how many seconds.
         seconds: u64,
+    },
+    /// A link waits for a person. Never one with a `state` in it: that belongs to one run.
+    ConsentLink {
+        /// Which tenant.
+        tenant: TenantKey,
+        /// What is asked of the person.
+        kind: ManualKind,
+        /// Where.
+        link: Url,
+    },
+    /// A person has accepted, or signed in, in the right directory.
+    ConsentGranted {
+        /// Which tenant.
+        tenant: TenantKey,
+        /// What was asked.
+        kind: ManualKind,
+    },
+    /// A person, or Entra ID for them, said no.
+    ConsentDenied {
+        /// Which tenant.
+        tenant: TenantKey,
+        /// What was asked.
+        kind: ManualKind,
+        /// `access_denied`, `AADSTS65004`, … where the answer held one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        code: Option<String>,
+        /// Why, in words; foreign ones are shortened and cleaned before they come here.
+        why: String,
     },
     /// A tenant was asked what works.
     Proved {

@@ -174,5 +174,7 @@ async fn ask(
     } else {
         None
     };
-    (TokenProof::Granted { roles: token.roles }, access)
+    let api = question.needs.permissions.first().map(|(api, ..)| *api);
+    let roles = api.map(|api| (api, token.roles)).into_iter().collect();
+    (TokenProof::Granted { roles, refused: BTreeMap::new() }, access)
 }

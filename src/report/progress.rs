@@ -87,6 +87,9 @@ impl Bar {
             Event::Planned { .. }
             | Event::StepStarted { .. }
             | Event::StepSkipped { .. }
+            | Event::ConsentLink { .. }
+            | Event::ConsentGranted { .. }
+            | Event::ConsentDenied { .. }
             | Event::Proved { .. }
             | Event::Summary { .. } => {}
         }

@@ -18,6 +18,9 @@ const STEPS: [&str; 5] = [
     "add-secret",
 ];
 
+/// Kinds of steps for people, as in a plan and in events.
+const MANUALS: [&str; 3] = ["admin-consent", "sign-in", "portal-authorization"];
+
 fn text() -> Value {
     json!({ "type": "string" })
 }
@@ -91,7 +94,7 @@ pub fn plan() -> Value {
     );
     let manual = object(
         json!({
-            "kind": words(["admin-consent", "sign-in", "portal-authorization"]),
+            "kind": words(MANUALS),
             "who": text(),
             "values": { "type": "object", "additionalProperties": text() },
         }),
@@ -163,6 +166,10 @@ pub fn event() -> Value {
                 "because": text(),
                 "directory": guid(),
                 "seconds": count(),
+                "kind": words(MANUALS),
+                "link": text(),
+                "code": text(),
+                "why": text(),
                 "checksum": text(),
                 "summary": summary_of_plan(),
                 "done": count(),

@@ -1,12 +1,12 @@
 //! How each facet of a tenant is found.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
 use super::{
-    AccessProof, Evidence, EvidenceKind, Facet, FacetName, NextStep, Overall, State, TenantStatus,
-    TokenProof, WaitingFor,
+    AccessProof, Evidence, EvidenceKind, Facet, FacetName, NextStep, Overall, RefreshProof, State,
+    TenantStatus, TokenProof, WaitingFor, refresh_death,
 };
 use crate::{
     cloud::Cloud,
@@ -36,6 +36,7 @@ pub(super) struct View<'a> {
     pub(super) record: Option<&'a Record>,
     pub(super) found: Option<&'a FoundApp>,
     pub(super) token: Option<&'a TokenProof>,
+    pub(super) refresh: Option<&'a RefreshProof>,
     pub(super) access: Option<&'a AccessProof>,
     pub(super) cloud: &'a Cloud,
     pub(super) home: TenantId,
@@ -325,7 +326,7 @@ impl View<'_> {
         }
         let ask = |facet: Facet| Facet { next_step: Some(self.by_administrator()), ..facet };
         match self.token {
-            Some(TokenProof::Granted { roles }) => {
+            Some(TokenProof::Granted { roles, refused: _ }) => {
                 if self.tenant.connector.needs().delegated {
                     let mut facet = self.waiting(
                         WaitingFor::Analyst,
@@ -335,6 +336,7 @@ impl View<'_> {
                     facet.next_step = Some(self.by_analyst());
                     return facet;
                 }
+                let roles: BTreeSet<String> = roles.values().flatten().cloned().collect();
                 let needed = self.needed_roles();
                 let missing: Vec<_> =
                     needed.iter().filter(|role| !roles.contains(**role)).copied().collect();
@@ -410,6 +412,16 @@ impl View<'_> {
             return self.facet(State::NotNeeded, Observed, "this connector acts as itself");
         }
         let held = "the vault holds no refresh token";
+        if let Some(RefreshProof::Refused(why)) = self.refresh {
+            let death = refresh_death(why);
+            let mut facet = self.facet(
+                State::Failed,
+                EvidenceKind::Proved,
+                format!("{}: {}", death.cause(), why.line()),
+            );
+            facet.waiting_for = Some(death.waiting_for());
+            return facet;
+        }
         match self.token {
             Some(TokenProof::Granted { .. }) => {
                 let mut facet = self.waiting(WaitingFor::Analyst, Observed, held);

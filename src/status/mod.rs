@@ -2,6 +2,7 @@
 //!
 //! Two laws: `unknown` is never shown as good, and what somebody said is never shown as proved.
 
+mod death;
 mod facets;
 mod overall;
 
@@ -11,12 +12,15 @@ use jiff::Timestamp;
 use serde::Serialize;
 use url::Url;
 
-pub use self::overall::Overall;
+pub use self::{
+    death::{Death, refresh_death},
+    overall::Overall,
+};
 use crate::{
     cloud::Cloud,
     connector::Connector,
     failure::Failure,
-    ids::{ClientId, FleetName, TenantId, TenantKey},
+    ids::{ClientId, FleetName, ResourceId, TenantId, TenantKey},
     manifest::Manifest,
     plan::{Plan, Seen},
 };
@@ -187,18 +191,57 @@ pub struct Facet {
     pub ends: Option<Timestamp>,
 }
 
-/// What a token request in the customer's directory came to.
+/// What token requests as the app, in the customer's directory, came to.
 #[derive(Debug, Clone, PartialEq)]
 pub enum TokenProof {
-    /// A token came, with these application permissions in it.
+    /// At least one token came. One is asked for each API that the app has application permissions
+    /// on, and for Graph where it has none: a token of one API proves nothing of another.
     Granted {
-        /// `roles`
-        roles: BTreeSet<String>,
+        /// `roles` of the token of each API that gave one; empty where nothing is consented to.
+        roles: BTreeMap<ResourceId, BTreeSet<String>>,
+        /// The APIs that gave none.
+        refused: BTreeMap<ResourceId, Failure>,
     },
-    /// It was refused, or nobody answered.
+    /// All were refused, or nobody answered.
     Refused(Failure),
     /// This machine cannot read the secret (it has no key to the vault).
     NoKey(String),
+}
+
+/// What using the analyst's refresh token came to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RefreshProof {
+    /// It worked.
+    Refreshed {
+        /// Whose it is, as the token says.
+        user: Option<String>,
+        /// The delegated permissions that the token carries (`scp`).
+        scopes: BTreeSet<String>,
+        /// What became of the refresh token that came with the answer.
+        rotation: Rotation,
+    },
+    /// It was refused ([`refresh_death`] says why), or nobody answered.
+    Refused(Failure),
+    /// This machine cannot read it (it has no key to the vault).
+    NoKey(String),
+    /// It worked for somebody else than the manifest's `signInAs`; nothing was done with it.
+    WrongUser {
+        /// Whose it is.
+        found: String,
+    },
+}
+
+/// What became of the refresh token that an answer brought: each use replaces it, and the old one
+/// stays good until it ends by itself
+/// (<https://learn.microsoft.com/en-us/entra/identity-platform/refresh-tokens>).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rotation {
+    /// It is in the vault, and the old one is not any more.
+    Kept,
+    /// It could not be kept, and why: another run writes, or the vault refused.
+    NotKept(String),
+    /// The answer held no new one.
+    None,
 }
 
 /// What the connector's call came to.
@@ -220,6 +263,8 @@ pub enum AccessProof {
 pub struct Proofs {
     /// Token requests.
     pub tokens: BTreeMap<TenantKey, TokenProof>,
+    /// Refreshes (delegated connectors).
+    pub refreshes: BTreeMap<TenantKey, RefreshProof>,
     /// The connectors' calls.
     pub access: BTreeMap<TenantKey, AccessProof>,
 }
@@ -327,6 +372,7 @@ pub fn status(
                 record: seen.records.get(&tenant.app),
                 found: found(seen, app_plan),
                 token: proofs.tokens.get(&tenant.key),
+                refresh: proofs.refreshes.get(&tenant.key),
                 access: proofs.access.get(&tenant.key),
                 cloud,
                 home: seen.home,

@@ -1,0 +1,152 @@
+//! Why a refresh token is of no use any more: each way of dying told apart, with its cure.
+
+use super::WaitingFor;
+use crate::failure::{Cause, Failure};
+
+/// A way in which a refresh token dies, or seems to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Death {
+    /// Nobody used it for 90 days.
+    Idle,
+    /// It was used, and has ended all the same.
+    Expired,
+    /// The customer's policy wants people to sign in more often.
+    SignInFrequency,
+    /// Someone revoked it, or reset the user's password.
+    Revoked,
+    /// The customer wants a second factor by now.
+    MfaNeeded,
+    /// A Conditional Access policy of the customer refuses: place, device, risk.
+    Blocked,
+    /// The customer's consent is not there any more.
+    NotConsented,
+    /// It belongs to another app than the one that uses it.
+    WrongClient,
+    /// The app's secret is not taken.
+    WrongSecret,
+    /// The user's account is switched off.
+    UserDisabled,
+    /// The user's password has ended.
+    PasswordExpired,
+    /// It was refused for another reason.
+    Other,
+    /// Nobody answered, or not in a way that tells: it may well live.
+    Unanswered,
+}
+
+/// What a failed refresh says of the refresh token. Codes:
+/// <https://learn.microsoft.com/en-us/entra/identity-platform/reference-error-codes> and
+/// <https://learn.microsoft.com/en-us/entra/identity-platform/refresh-tokens>.
+pub fn refresh_death(failure: &Failure) -> Death {
+    let number = failure.code.as_deref().and_then(|code| code.strip_prefix("AADSTS"));
+    match number {
+        Some("700082") => Death::Idle,
+        Some("70008" | "700084") => Death::Expired,
+        Some("70043") => Death::SignInFrequency,
+        Some("50173") => Death::Revoked,
+        Some("50074" | "50076" | "50079") => Death::MfaNeeded,
+        Some("53000" | "53001" | "53002" | "53003" | "530032" | "530033" | "530034" | "530035") => {
+            Death::Blocked
+        }
+        Some("65001" | "7000229" | "700016" | "7000112") => Death::NotConsented,
+        Some("700005" | "700011" | "70002") => Death::WrongClient,
+        Some("7000215" | "7000218" | "7000222") => Death::WrongSecret,
+        Some("50057") => Death::UserDisabled,
+        Some("50055") => Death::PasswordExpired,
+        Some(_) | None => match failure.cause {
+            Cause::SignIn | Cause::Privilege | Cause::Refused | Cause::NotFound => Death::Other,
+            Cause::Throttled
+            | Cause::Service
+            | Cause::Unreachable
+            | Cause::NoAnswer
+            | Cause::Garbled
+            | Cause::Guard
+            | Cause::Interrupted => Death::Unanswered,
+        },
+    }
+}
+
+impl Death {
+    /// All of them.
+    pub const ALL: [Self; 13] = [
+        Self::Idle,
+        Self::Expired,
+        Self::SignInFrequency,
+        Self::Revoked,
+        Self::MfaNeeded,
+        Self::Blocked,
+        Self::NotConsented,
+        Self::WrongClient,
+        Self::WrongSecret,
+        Self::UserDisabled,
+        Self::PasswordExpired,
+        Self::Other,
+        Self::Unanswered,
+    ];
+
+    /// What has happened, in words.
+    pub const fn cause(self) -> &'static str {
+        match self {
+            Self::Idle => "it was not used for 90 days",
+            Self::Expired => "it has ended",
+            Self::SignInFrequency => "the customer's sign-in frequency policy has ended it",
+            Self::Revoked => "it was revoked: by an administrator, or by a reset of the password",
+            Self::MfaNeeded => "the customer asks for a second factor that it was not given with",
+            Self::Blocked => {
+                "a Conditional Access policy of the customer blocks it (place, device or risk)"
+            }
+            Self::NotConsented => "the customer's consent is not there (any more)",
+            Self::WrongClient => "it belongs to another app, or another directory",
+            Self::WrongSecret => "the app's secret was not taken, so it was not looked at",
+            Self::UserDisabled => "the analyst's account is disabled",
+            Self::PasswordExpired => "the analyst's password has expired",
+            Self::Other => "it was refused",
+            Self::Unanswered => "there was no answer that tells",
+        }
+    }
+
+    /// What helps, said to the person of [`Death::waiting_for`].
+    pub const fn cure(self) -> &'static str {
+        match self {
+            Self::Idle => {
+                "sign in once more; `tenantry tokens refresh` at least every 30 days keeps it alive"
+            }
+            Self::Expired | Self::Revoked | Self::WrongClient => "sign in once more",
+            Self::SignInFrequency => {
+                "sign in once more; it lasts only if the customer exempts the analyst from the \
+                 sign-in frequency policy"
+            }
+            Self::MfaNeeded => "sign in once more, with the second factor",
+            Self::Blocked => {
+                "let the analyst in where tenantry runs: change or exempt in the Conditional Access \
+                 policy that the sign-in logs name; then the analyst signs in once more"
+            }
+            Self::NotConsented => "open the link and accept what the app asks for",
+            Self::WrongSecret => {
+                "look at the app's credentials in Entra ID: the one in the vault is not taken"
+            }
+            Self::UserDisabled => {
+                "enable the analyst's account, or name another one in `signInAs`; then sign in once more"
+            }
+            Self::PasswordExpired => "change the password, then sign in once more",
+            Self::Other => "sign in once more; where that ends the same way, the code tells why",
+            Self::Unanswered => "run it again",
+        }
+    }
+
+    /// Whose turn it is.
+    pub const fn waiting_for(self) -> WaitingFor {
+        match self {
+            Self::Idle
+            | Self::Expired
+            | Self::SignInFrequency
+            | Self::Revoked
+            | Self::MfaNeeded
+            | Self::WrongClient
+            | Self::PasswordExpired
+            | Self::Other => WaitingFor::Analyst,
+            Self::Blocked | Self::NotConsented => WaitingFor::CustomerAdmin,
+            Self::WrongSecret | Self::UserDisabled | Self::Unanswered => WaitingFor::Operator,
+        }
+    }
+}
