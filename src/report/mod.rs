@@ -10,3 +10,4 @@ pub mod plan;
 pub mod progress;
 pub mod schema;
 pub mod status;
+pub mod tokens;
