@@ -230,6 +230,7 @@ async fn what_was_seen_is_remembered_and_only_changes_are_written() {
         id: TenantId::from_uuid(Uuid::new_v4()),
         facets: BTreeMap::from([("secret".into(), ("ok".into(), None))]),
         last_good: None,
+        consent: ConsentSeen::NotProved,
     };
     let all = BTreeMap::from([
         (record.app.clone(), vec![seen.clone()]),
