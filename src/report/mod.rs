@@ -4,7 +4,7 @@ pub mod apply;
 pub mod doctor;
 pub mod error;
 pub mod file;
-mod html;
+pub mod html;
 pub mod json;
 pub mod pages;
 pub mod paper;

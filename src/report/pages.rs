@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use maud::{Markup, html};
 
 use super::{
-    html::{Document, Script, document},
+    html::{Document, Script, document, sandbox_note},
     paper::clean,
     plan::count,
 };
@@ -96,7 +96,7 @@ pub fn consent_list(view: &ConsentView) -> String {
     let left = view.left();
     let body = html! {
         main id="list" data-left=(left) {
-            @if view.sandbox { (sandbox()) }
+            @if view.sandbox { (sandbox_note()) }
             h1 { "Consent for " (view.fleet) }
             p role="status" {
                 @if left == 0 {
@@ -222,10 +222,6 @@ pub fn landing(provider: Option<&str>) -> String {
             }
         },
     })
-}
-
-fn sandbox() -> Markup {
-    html! { p.sandbox { "sandbox: Microsoft in a box. Nothing here is real, and nobody is asked." } }
 }
 
 #[cfg(test)]
