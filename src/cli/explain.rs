@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     ids::TenantKey,
-    report::{error::Trouble, json, paper::Paper, status as words},
+    report::{error::Trouble, explain as words, json, paper::Paper},
     verdict::Verdict,
 };
 
@@ -41,7 +41,7 @@ pub(super) async fn run(args: ExplainArgs, mut common: Common) -> Result<Verdict
         output::print_json(&json::status(&proved.status, context.is_sandbox()));
     } else if let Some(tenant) = proved.status.tenants.first() {
         let mut paper = Paper::new(stdout_width());
-        words::explain(&mut paper, &proved.status, tenant);
+        words::write(&mut paper, &proved.status, tenant);
         output::print(&paper.into_text());
     }
     super::status::save(&context, &proved.status)?;

@@ -1,6 +1,7 @@
 //! One file a verb: its arguments and its run.
 
 mod apply;
+mod attest;
 mod completions;
 mod context;
 mod doctor;
@@ -172,6 +173,7 @@ enum Verb {
     /// Keep what sign-ins left alive
     #[command(subcommand)]
     Tokens(tokens::TokensCommand),
+    Attest(attest::AttestArgs),
     Doctor(doctor::DoctorArgs),
     /// Print a secret or an id from the vault, on purpose
     ///
@@ -247,6 +249,7 @@ async fn run(common: Common, verb: Verb) -> Result<Verdict, Trouble> {
         Verb::Status(args) => status::run(args, common).await,
         Verb::Explain(args) => explain::run(args, common).await,
         Verb::Tokens(tokens::TokensCommand::Refresh) => tokens::refresh(common).await,
+        Verb::Attest(args) => attest::run(args, common).await,
         Verb::Doctor(args) => doctor::run(args, common).await,
         Verb::Reveal(args) => keeping::reveal(args, common).await,
         Verb::Sandbox(args) => match args.command {

@@ -21,7 +21,7 @@ use crate::{
         paper::Paper,
         status as words,
     },
-    status::Status,
+    status::{self, Status},
     verdict::Verdict,
 };
 
@@ -35,8 +35,11 @@ pub(super) struct StatusArgs {
     /// Only the tenants that this is left for, with all there is to paste
     #[arg(long, value_name = "WHAT")]
     pending: Option<Pending>,
+    /// Only what changed since the last run that the vault remembers
+    #[arg(long)]
+    since_last: bool,
     /// Judge ends and windows as of this day
-    #[arg(long, value_name = "DATE", value_parser = as_of)]
+    #[arg(long, value_name = "DATE", value_parser = moment)]
     as_of: Option<Timestamp>,
     /// Fail where this is left: pending, expiring, not-reading; may be repeated
     #[arg(long, value_name = "WHAT", value_delimiter = ',')]
@@ -80,7 +83,7 @@ impl FailOn {
 }
 
 /// A day, or a moment.
-fn as_of(text: &str) -> Result<Timestamp, String> {
+pub(super) fn moment(text: &str) -> Result<Timestamp, String> {
     if let Ok(moment) = text.parse::<Timestamp>() {
         return Ok(moment);
     }
@@ -107,17 +110,30 @@ pub(super) async fn run(args: StatusArgs, common: Common) -> Result<Verdict, Tro
         Some(pending) => only(proved.status, pending),
         None => proved.status,
     };
+    // Held against the headers as they were read, before this run wrote what it saw.
+    let changed =
+        args.since_last.then(|| status::changes(&status, &context.manifest, &reading.seen.records));
     let verdict = FailOn::verdict(&args.fail_on, &status, Verdict::Done);
     if context.common.json {
-        output::print_json(&json::status(&status, context.is_sandbox()));
+        let sandbox = context.is_sandbox();
+        output::print_json(&match &changed {
+            Some((changes, latest)) => json::status_changes(&status, sandbox, changes, *latest),
+            None => json::status(&status, sandbox),
+        });
     } else {
         let mut paper = Paper::new(stdout_width());
-        match args.pending {
-            Some(Pending::Portal) => {
-                words::portal(&mut paper, &status);
+        match (&changed, args.pending) {
+            (Some((changes, latest)), _) => words::changes(&mut paper, &status, changes, *latest),
+            (None, Some(pending)) => {
+                match pending {
+                    Pending::Portal => words::portal(&mut paper, &status),
+                    Pending::Consent => words::consent(&mut paper, &status),
+                    Pending::SignIn => words::sign_in(&mut paper, &status),
+                }
+                paper.gap();
                 words::last_line(&mut paper, &status);
             }
-            Some(Pending::Consent | Pending::SignIn) | None => words::write(&mut paper, &status),
+            (None, None) => words::write(&mut paper, &status),
         }
         exit_line(&mut paper, &status, verdict);
         output::print(&paper.into_text());

@@ -82,6 +82,8 @@ codes! {
     BlastRadius = "blast-radius", Notice;
     /// The administrator will land on an error page after accepting.
     NoLandingPage = "no-landing-page", Notice;
+    /// The customer's sign-in frequency and location policies can end a refresh token.
+    TokenMayEnd = "sign-in-policies-may-end-token", Notice;
     /// An app of this fleet that the manifest no longer names.
     Orphaned = "orphaned", Warning;
     /// The app carries our mark, but this vault knows nothing of it.

@@ -76,7 +76,7 @@ fn people(
     let was_ok = |facet: &str| {
         remembered
             .and_then(|tenant| tenant.facets.get(facet))
-            .is_some_and(|last| last.state == "ok")
+            .is_some_and(|last| matches!(last.state.as_str(), "ok" | "expiring"))
     };
     if !was_ok("consent") {
         plan.manual.push(manual::admin_consent(cloud, wanted, plan.directory, client));
@@ -92,8 +92,18 @@ fn people(
             );
         }
     }
-    if wanted.connector.needs().delegated && !was_ok("token") {
-        plan.manual.push(manual::sign_in(wanted));
+    if wanted.connector.needs().delegated {
+        if !was_ok("token") {
+            plan.manual.push(manual::sign_in(wanted));
+        }
+        // Said at every plan: such a policy may be made at any time, and ends what works today.
+        plan.diagnostics.push(
+            Diagnostic::new(
+                Code::TokenMayEnd,
+                "a sign-in frequency or location policy of the customer can end the analyst's refresh token at any time",
+            )
+            .hint("ask the customer to exempt the analyst from both for this app, or use a connector that signs nobody in"),
+        );
     }
     let attested = client
         .zip(remembered.and_then(|tenant| tenant.attestation.as_ref()))

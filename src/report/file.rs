@@ -5,6 +5,7 @@ use std::{io::Write, path::Path};
 use serde_json::Value;
 
 use super::{
+    letter::letters,
     paper::clean,
     status::{last_line_text, worst},
 };
@@ -150,14 +151,41 @@ pub fn status_markdown(status: &Status, sandbox: bool) -> String {
             text.push('\n');
         }
     }
+    texts(&mut text, status);
     text.push_str(&format!("\n{}\n", last_line_text(status)));
     text
+}
+
+/// The ready texts for people, quoted as they can be sent.
+fn texts(text: &mut String, status: &Status) {
+    let letters: Vec<_> = status
+        .tenants
+        .iter()
+        .flat_map(|tenant| letters(status, tenant).into_iter().map(move |letter| (tenant, letter)))
+        .collect();
+    if letters.is_empty() {
+        return;
+    }
+    text.push_str("\n## Texts to send\n");
+    for (tenant, letter) in letters {
+        text.push_str(&format!("\n### {}: {}\n\n", tenant.key, markdown_text(&letter.to)));
+        let body = letter.text();
+        let fence = fence(&body);
+        // In a block of its own nothing in it is markup, and one click copies it.
+        text.push_str(&format!("{fence}text\n{body}{fence}\n"));
+    }
+}
+
+/// A fence longer than any run of backticks in a text, which cannot be closed from inside.
+fn fence(text: &str) -> String {
+    let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
+    "`".repeat(longest.max(2) + 1)
 }
 
 /// The status as CSV (RFC 4180): a line a tenant.
 pub fn status_csv(status: &Status, sandbox: bool) -> String {
     let mut text = String::from(
-        "tenant,name,tenantId,clientId,connector,state,registration,secret,consent,token,portal,access,needsPortalAuthorization,nextWho,nextWhat,link,sandbox\r\n",
+        "tenant,name,tenantId,clientId,connector,state,registration,secret,consent,token,portal,access,needsPortalAuthorization,nextWho,nextWhat,link,consentLink,signInCommand,portalLink,sandbox\r\n",
     );
     for tenant in &status.tenants {
         let next = FacetName::ALL.into_iter().find_map(|n| tenant.facet(n).next_step.as_ref());
@@ -174,6 +202,17 @@ pub fn status_csv(status: &Status, sandbox: bool) -> String {
         fields.push(next.map_or_else(String::new, |next| next.who.clone()));
         fields.push(next.map_or_else(String::new, |next| next.what.clone()));
         fields.push(next.and_then(|n| n.link.as_ref()).map_or_else(String::new, |l| l.to_string()));
+        let step = |name| tenant.facet(name).next_step.as_ref();
+        let link = |listed: bool, name| {
+            let link = step(name).filter(|_| listed).and_then(|next| next.link.as_ref());
+            link.map_or_else(String::new, ToString::to_string)
+        };
+        let asks = tenant.waits(FacetName::Consent, WaitingFor::CustomerAdmin);
+        let signs_in = tenant.waits(FacetName::Token, WaitingFor::Analyst);
+        fields.push(link(asks, FacetName::Consent));
+        let command = step(FacetName::Token).filter(|_| signs_in).and_then(|n| n.command.clone());
+        fields.push(command.unwrap_or_default());
+        fields.push(link(tenant.needs_portal(), FacetName::Portal));
         fields.push(if sandbox { "yes" } else { "no" }.to_owned());
         let line: Vec<_> = fields.iter().map(|field| csv_field(field)).collect();
         text.push_str(&line.join(","));
@@ -200,9 +239,7 @@ fn csv_field(text: &str) -> String {
 pub fn plan_markdown(plan: &Plan, screen: &str, sandbox: bool) -> String {
     let summary = plan.summary();
     let note = if sandbox { "**sandbox**: nothing here is real.\n\n" } else { "" };
-    // A fence longer than any run of backticks in it cannot be closed from inside.
-    let longest = screen.split(|c| c != '`').map(str::len).max().unwrap_or(0);
-    let fence = "`".repeat(longest.max(2) + 1);
+    let fence = fence(screen);
     format!(
         "# tenantry plan: fleet {}\n\n{note}{} to add, {} to change, {} to remove; {} steps for people.\n\nChecksum `{}`\n\n{fence}\n{screen}{fence}\n",
         plan.fleet,

@@ -1,12 +1,13 @@
 //! The same for machines: stable, camelCase, additive changes only.
 
+use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{
     ids::FleetName,
     plan::{AppPlan, Plan, TenantPlan},
-    status::Status,
+    status::{Change, Status},
 };
 
 /// The version of every JSON document that tenantry prints.
@@ -87,6 +88,21 @@ pub fn status(status: &Status, sandbox: bool) -> Value {
             "summary": value(&status.summary()),
         }),
     )
+}
+
+/// The same with what changed since the vault last remembered something new, which was at `latest`.
+pub fn status_changes(
+    status: &Status,
+    sandbox: bool,
+    changes: &[Change],
+    latest: Option<Timestamp>,
+) -> Value {
+    let mut document = self::status(status, sandbox);
+    if let Some(members) = document.as_object_mut() {
+        members.insert("changes".to_owned(), value(&changes));
+        members.insert("changesSince".to_owned(), value(&latest));
+    }
+    document
 }
 
 fn document(fleet: &FleetName, rest: Value) -> Value {

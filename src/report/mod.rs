@@ -3,9 +3,11 @@
 pub mod apply;
 pub mod doctor;
 pub mod error;
+pub mod explain;
 pub mod file;
 pub mod html;
 pub mod json;
+pub mod letter;
 pub mod pages;
 pub mod paper;
 pub mod plan;

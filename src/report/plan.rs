@@ -59,6 +59,9 @@ pub fn write(paper: &mut Paper, manifest: &Manifest, plan: &Plan, requests: u32,
             }
         }
     }
+    if extent == Extent::Full || !plan.is_empty() {
+        write_warnings(paper, plan);
+    }
     for orphan in &plan.orphans {
         paper.say(
             2,
@@ -73,6 +76,31 @@ pub fn write(paper: &mut Paper, manifest: &Manifest, plan: &Plan, requests: u32,
         write_diagnostic(paper, 2, None, diagnostic);
     }
     write_last_line(paper, plan, requests);
+}
+
+/// What concerns many tenants alike is said once, with their keys.
+fn write_warnings(paper: &mut Paper, plan: &Plan) {
+    for code in [Code::NoLandingPage, Code::TokenMayEnd] {
+        let concerned: Vec<_> = plan
+            .tenants
+            .values()
+            .filter_map(|tenant| {
+                Some((tenant, tenant.diagnostics.iter().find(|d| d.code == code)?))
+            })
+            .collect();
+        let Some((_, diagnostic)) = concerned.first() else { continue };
+        let keys = few(concerned.iter().map(|(tenant, _)| tenant.key.as_str()));
+        let hint = diagnostic.hint.as_ref().map_or_else(String::new, |hint| format!("; {hint}"));
+        paper.say(2, Some(word(Ink::Wait, "!")), &format!("{}{hint} ({keys})", diagnostic.summary));
+    }
+}
+
+/// The first of many keys, and how many more there are.
+fn few<'a>(keys: impl ExactSizeIterator<Item = &'a str>) -> String {
+    const SHOWN: usize = 6;
+    let more = keys.len().saturating_sub(SHOWN);
+    let tail = if more > 0 { format!(", … {more} more") } else { String::new() };
+    format!("{}{tail}", keys.take(SHOWN).collect::<Vec<_>>().join(", "))
 }
 
 /// Whether an app has something that must be seen.
@@ -114,7 +142,7 @@ fn write_last_line(paper: &mut Paper, plan: &Plan, requests: u32) {
 }
 
 /// `1 app`, `2 apps`.
-pub(super) fn count(n: usize, what: &str) -> String {
+pub fn count(n: usize, what: &str) -> String {
     format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
@@ -159,11 +187,7 @@ fn write_app(paper: &mut Paper, plan: &Plan, app: &AppPlan) {
                 }
             },
             (several, _) => {
-                let keys: Vec<_> =
-                    several.iter().map(|(tenant, _)| tenant.key.as_str()).take(6).collect();
-                let more = several.len() - keys.len();
-                let tail = if more > 0 { format!(", … {more} more") } else { String::new() };
-                let names = format!("{}{tail}", keys.join(", "));
+                let names = few(several.iter().map(|(tenant, _)| tenant.key.as_str()));
                 match kind {
                     ManualKind::AdminConsent => {
                         format!("administrators consent (link): {names}")

@@ -286,6 +286,18 @@ pub fn status() -> Value {
         }),
         json!({ "name": text(), "connector": text(), "lastGood": moment() }),
     );
+    let state = json!({ "state": words(states.map(State::as_str)) });
+    let person = json!({ "waitingFor": words(people.map(WaitingFor::as_str)) });
+    let was = object(json!({ "state": state["state"], "since": moment() }), person.clone());
+    let change = object(
+        json!({
+            "tenant": text(),
+            "facet": words(FacetName::ALL.map(FacetName::as_str)),
+            "from": or_null(was),
+            "to": object(state, person),
+        }),
+        json!({}),
+    );
     document(
         "tenantry status --json",
         object(
@@ -296,7 +308,12 @@ pub fn status() -> Value {
                 "tenants": list(tenant),
                 "summary": summary_of_status(),
             }),
-            json!({ "home": guid(), "sandbox": { "type": "boolean" } }),
+            json!({
+                "home": guid(),
+                "sandbox": { "type": "boolean" },
+                "changes": list(change),
+                "changesSince": or_null(moment()),
+            }),
         ),
     )
 }

@@ -1,5 +1,7 @@
 //! The tenants, in words: the table, what is wrong, who must still do what.
 
+use jiff::Timestamp;
+
 use super::{
     paper::{Ink, Paper, Word, shortened, word},
     plan::count,
@@ -7,7 +9,8 @@ use super::{
 use crate::{
     lifetime::days_between,
     status::{
-        EvidenceKind, Facet, FacetName, NextStep, Overall, State, Status, TenantStatus, WaitingFor,
+        Change, EvidenceKind, Facet, FacetName, NextStep, Overall, State, Status, TenantStatus,
+        WaitingFor,
     },
 };
 
@@ -180,11 +183,19 @@ fn since(facet: &Facet) -> String {
     facet.since.map_or_else(String::new, |since| format!("since {}", since.strftime("%Y-%m-%d")))
 }
 
+/// Since when a facet is as it is, and how long that is: `2026-11-20 (3 days)`.
+pub(super) fn since_words(status: &Status, facet: &Facet) -> Option<String> {
+    let since = facet.since?;
+    let days = usize::try_from(days_between(since, status.as_of)).unwrap_or(0);
+    Some(format!("{} ({})", since.strftime("%Y-%m-%d"), count(days, "day")))
+}
+
 fn link_of(next: Option<&NextStep>) -> &str {
     next.and_then(|next| next.link.as_ref()).map_or("(no link yet)", |link| link.as_str())
 }
 
-fn consent(paper: &mut Paper, status: &Status) {
+/// Writes the list of tenants whose administrator is waited for, each with its link.
+pub fn consent(paper: &mut Paper, status: &Status) {
     let tenants = waiting(status, FacetName::Consent, WaitingFor::CustomerAdmin);
     if tenants.is_empty() {
         return;
@@ -198,7 +209,8 @@ fn consent(paper: &mut Paper, status: &Status) {
     }
 }
 
-fn sign_in(paper: &mut Paper, status: &Status) {
+/// Writes the list of tenants whose analyst is waited for.
+pub fn sign_in(paper: &mut Paper, status: &Status) {
     let tenants = waiting(status, FacetName::Token, WaitingFor::Analyst);
     if tenants.is_empty() {
         return;
@@ -256,6 +268,59 @@ pub fn portal(paper: &mut Paper, status: &Status) {
     );
 }
 
+/// Writes what changed since the vault last remembered something new, which was at `latest`.
+pub fn changes(paper: &mut Paper, status: &Status, changes: &[Change], latest: Option<Timestamp>) {
+    let day = |at: Timestamp| at.strftime("%Y-%m-%d %H:%M").to_string();
+    match (changes, latest) {
+        ([], Some(latest)) => {
+            paper.say(0, None, &format!("Nothing changed since {} UTC.", day(latest)));
+        }
+        ([], None) => paper.say(0, None, "Nothing changed: there is nothing to look at."),
+        (_, Some(latest)) => {
+            paper.say(
+                0,
+                None,
+                &format!("Changed since the vault last noted a change, {} UTC", day(latest)),
+            );
+        }
+        (_, None) => paper.say(0, None, "The vault remembers nothing yet: all is new."),
+    }
+    let column = changes.iter().map(|c| c.tenant.as_str().len()).max().unwrap_or(0).clamp(8, 24);
+    let mut last = None;
+    for Change { tenant, facet, from, to } in changes {
+        let key =
+            if last == Some(tenant) { String::new() } else { shortened(tenant.as_str(), column) };
+        last = Some(tenant);
+        let person = |who: Option<&str>| who.map_or_else(String::new, |who| format!(" ({who})"));
+        let was = from.as_ref().map_or_else(
+            || "new".to_owned(),
+            |was| format!("{}{}", was.state, person(was.waiting_for.as_deref())),
+        );
+        let ink = match to.state {
+            State::Ok | State::NotNeeded => Ink::Good,
+            State::Waiting | State::Expiring => Ink::Wait,
+            State::Failed | State::Unknown => Ink::Bad,
+        };
+        paper.line(
+            2,
+            &[
+                word(Ink::Bold, format!("{key:<column$}")),
+                word(Ink::Plain, format!("{}: {was} →", facet.as_str())),
+                word(
+                    ink,
+                    format!(
+                        "{}{}",
+                        to.state.as_str(),
+                        person(to.waiting_for.map(WaitingFor::as_str))
+                    ),
+                ),
+            ],
+        );
+    }
+    paper.gap();
+    last_line(paper, status);
+}
+
 /// The line that every screen and report ends with.
 pub fn last_line_text(status: &Status) -> String {
     let summary = status.summary();
@@ -298,77 +363,4 @@ pub fn last_line_text(status: &Status) -> String {
 /// Writes that line.
 pub fn last_line(paper: &mut Paper, status: &Status) {
     paper.say(0, None, &last_line_text(status));
-}
-
-/// Writes one tenant, whole: cause, whose turn, what to do, the command to run.
-pub fn explain(paper: &mut Paper, status: &Status, tenant: &TenantStatus) {
-    let legacy = if tenant.connector.needs().legacy { " (legacy)" } else { "" };
-    let directory =
-        tenant.tenant_id.map_or_else(|| "directory unknown".to_owned(), |id| id.to_string());
-    paper.line(
-        0,
-        &[
-            word(Ink::Bold, tenant.key.as_str()),
-            word(
-                Ink::Plain,
-                format!("· {} · {directory} · connector {}{legacy}", tenant.name, tenant.connector),
-            ),
-        ],
-    );
-    if let Some(client) = tenant.client_id {
-        paper.line(0, &[word(Ink::Plain, format!("application id {client}"))]);
-    }
-    paper.line(0, &[word(Ink::Plain, "It is"), overall_word(tenant.overall)]);
-    paper.gap();
-    let mut rows = Vec::new();
-    for name in FacetName::ALL {
-        let facet = tenant.facet(name);
-        let kind = match (facet.state, facet.evidence.kind) {
-            (State::NotNeeded, EvidenceKind::Observed) => "",
-            (_, EvidenceKind::Proved) => "proved",
-            (_, EvidenceKind::Attested) => "attested",
-            (_, EvidenceKind::Observed) => "observed",
-        };
-        rows.push((name, facet_word(status, facet), kind, &facet.evidence.what));
-    }
-    for (name, state, kind, what) in rows {
-        paper.line(
-            2,
-            &[word(Ink::Plain, format!("{:<13}", name.as_str())), state, word(Ink::Dim, kind)],
-        );
-        paper.say(16, None, what);
-    }
-    // The same step may stand under several facets; it is told once.
-    let mut told: Vec<&NextStep> = Vec::new();
-    for name in FacetName::ALL {
-        let facet = tenant.facet(name);
-        let Some(next) = facet.next_step.as_ref().filter(|next| !told.contains(next)) else {
-            continue;
-        };
-        told.push(next);
-        paper.gap();
-        paper.line(
-            0,
-            &[word(Ink::Bold, "Turn:"), word(Ink::Plain, &next.who), word(Ink::Dim, since(facet))],
-        );
-        let mut n = 0;
-        let mut step = |paper: &mut Paper, text: String| {
-            n += 1;
-            paper.say(0, Some(word(Ink::Plain, format!("{n}."))), &text);
-        };
-        if let Some(link) = &next.link {
-            step(paper, format!("Open   {link}"));
-        }
-        for (name, value) in &next.values {
-            step(paper, format!("Have   {name}   {value}"));
-        }
-        step(paper, capital(&next.what));
-        if let Some(command) = &next.command {
-            step(paper, command.clone());
-        }
-    }
-    if tenant.overall == Overall::Reading {
-        paper.gap();
-        paper.line(0, &[word(Ink::Good, "Nothing is left to do.")]);
-    }
 }

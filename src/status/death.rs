@@ -134,8 +134,13 @@ impl Death {
         }
     }
 
-    /// Whose turn it is.
-    pub const fn waiting_for(self) -> WaitingFor {
+    /// Whether the customer's consent is what helps.
+    pub const fn is_cured_by_consent(self) -> bool {
+        matches!(self, Self::NotConsented)
+    }
+
+    /// Whose turn it is; nobody's where the refresh token may well live.
+    pub const fn waiting_for(self) -> Option<WaitingFor> {
         match self {
             Self::Idle
             | Self::Expired
@@ -144,9 +149,10 @@ impl Death {
             | Self::MfaNeeded
             | Self::WrongClient
             | Self::PasswordExpired
-            | Self::Other => WaitingFor::Analyst,
-            Self::Blocked | Self::NotConsented => WaitingFor::CustomerAdmin,
-            Self::WrongSecret | Self::UserDisabled | Self::Unanswered => WaitingFor::Operator,
+            | Self::Other => Some(WaitingFor::Analyst),
+            Self::Blocked | Self::NotConsented => Some(WaitingFor::CustomerAdmin),
+            Self::WrongSecret | Self::UserDisabled => Some(WaitingFor::Operator),
+            Self::Unanswered => None,
         }
     }
 }

@@ -1,30 +1,29 @@
 //! How each facet of a tenant is found.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
 use super::{
-    AccessProof, Evidence, EvidenceKind, Facet, FacetName, NextStep, Overall, RefreshProof, State,
-    TenantStatus, TokenProof, WaitingFor, refresh_death,
+    AccessProof, Asked, Evidence, EvidenceKind, Facet, FacetName, NextStep, Overall, RefreshProof,
+    State, TenantStatus, TokenProof, WaitingFor,
 };
 use crate::{
     cloud::Cloud,
     connector::PortalAuthorization,
-    failure::{Cause, Failure},
-    ids::TenantId,
+    failure::Failure,
+    ids::{ClientId, TenantId},
     inventory::FoundApp,
     lifetime::days_between,
-    manifest::{App, NamedPermission, Tenant},
+    manifest::{App, Tenant},
     plan::{
         AppPlan, TenantPlan,
         diagnostic::{Diagnostic, Severity},
-        manual::{self, Manual},
+        manual::{self, Manual, ManualKind},
         secrets,
         step::{Step, Target},
     },
-    registration::PermissionKind,
-    vault::{AttestedOutcome, CredentialRecord, Record, TenantRecord},
+    vault::{CredentialRecord, Record, TenantRecord},
 };
 
 /// All that is known of one tenant.
@@ -45,9 +44,11 @@ pub(super) struct View<'a> {
 }
 
 /// What a refused token request says of consent.
-enum Refusal {
+pub(super) enum Refusal {
     /// The app is not known in that directory: nobody consented.
     NotConsented,
+    /// The API is not known there, or the app was granted nothing of it.
+    NoSuchApi,
     /// The app was switched off there.
     Disabled,
     /// The secret is not the app's, or not yet.
@@ -59,9 +60,10 @@ enum Refusal {
 }
 
 /// Codes: <https://learn.microsoft.com/en-us/entra/identity-platform/reference-error-codes>.
-fn refusal(failure: &Failure) -> Refusal {
+pub(super) fn refusal(failure: &Failure) -> Refusal {
     match failure.code.as_deref() {
         Some("AADSTS7000229" | "AADSTS700016") => Refusal::NotConsented,
+        Some("AADSTS500011" | "AADSTS650052" | "AADSTS65001") => Refusal::NoSuchApi,
         Some("AADSTS7000112") => Refusal::Disabled,
         Some("AADSTS7000215") => Refusal::WrongSecret,
         Some("AADSTS7000222") => Refusal::Expired,
@@ -79,6 +81,12 @@ impl View<'_> {
             (FacetName::Portal, self.portal()),
         ]);
         let access = self.access(&facets);
+        if let (State::Ok, Some(portal)) = (access.state, facets.get_mut(&FacetName::Portal))
+            && self.tenant.portal == PortalAuthorization::Required
+        {
+            // A note, and nothing more: no call proves the portal step, and none un-proves it.
+            portal.evidence.what.push_str("; incidents can already be read");
+        }
         facets.insert(FacetName::Access, access);
         let remembered = self.remembered();
         for (name, facet) in &mut facets {
@@ -100,14 +108,32 @@ impl View<'_> {
             overall: Overall::of(&facets, last_good.is_some()),
             facets,
             last_good,
+            asked: Asked {
+                app_name: self.app.display_name.clone(),
+                permissions: self.app.permissions.clone(),
+                landing: self.tenant.consent.redirect_uri.as_ref().map(ToString::to_string),
+                sign_in_as: self.tenant.sign_in_as.clone(),
+            },
         }
     }
 
-    fn remembered(&self) -> Option<&TenantRecord> {
+    /// The client id that people's words are for: the directory's, and the vault's where the
+    /// directory could not be read.
+    pub(super) fn client(&self) -> Option<ClientId> {
+        match self.app_plan.target {
+            Target::Unknown => self.record.and_then(|record| record.client_id),
+            Target::Existing { client_id, .. } | Target::Deleted { client_id, .. } => {
+                Some(client_id)
+            }
+            Target::Absent => None,
+        }
+    }
+
+    pub(super) fn remembered(&self) -> Option<&TenantRecord> {
         self.record?.tenants.get(&self.tenant.key)
     }
 
-    fn facet(&self, state: State, kind: EvidenceKind, what: impl Into<String>) -> Facet {
+    pub(super) fn facet(&self, state: State, kind: EvidenceKind, what: impl Into<String>) -> Facet {
         Facet {
             state,
             waiting_for: None,
@@ -119,7 +145,12 @@ impl View<'_> {
         }
     }
 
-    fn waiting(&self, person: WaitingFor, kind: EvidenceKind, what: impl Into<String>) -> Facet {
+    pub(super) fn waiting(
+        &self,
+        person: WaitingFor,
+        kind: EvidenceKind,
+        what: impl Into<String>,
+    ) -> Facet {
         Facet { waiting_for: Some(person), ..self.facet(State::Waiting, kind, what) }
     }
 
@@ -132,7 +163,7 @@ impl View<'_> {
             .find(|d| d.severity == Severity::Error)
     }
 
-    fn by_operator(&self, what: impl Into<String>) -> NextStep {
+    pub(super) fn by_operator(&self, what: impl Into<String>) -> NextStep {
         NextStep {
             who: "the operator".to_owned(),
             what: what.into(),
@@ -192,7 +223,7 @@ impl View<'_> {
     }
 
     /// The credential that a SIEM would be given, where there is one.
-    fn live(&self) -> Option<&CredentialRecord> {
+    pub(super) fn live(&self) -> Option<&CredentialRecord> {
         let found = self.found.map_or(&[][..], |app| app.secrets.as_slice());
         secrets::newest_live(found, self.record, self.checked_at)
     }
@@ -236,12 +267,17 @@ impl View<'_> {
         let ends = live.end.map_or_else(String::new, |end| {
             format!("ends {} ({days} days)", end.strftime("%Y-%m-%d"))
         });
+        // A refresh brings the secret along: Entra ID looks at it before the refresh token.
+        let by_refresh = match self.refresh {
+            Some(RefreshProof::Refreshed { .. } | RefreshProof::WrongUser { .. }) => true,
+            Some(RefreshProof::Refused(_) | RefreshProof::NoKey(_)) | None => false,
+        };
+        let accepted = || {
+            self.facet(State::Ok, Proved, format!("accepted in the customer's directory; {ends}"))
+        };
         let mut facet = match self.token {
-            Some(TokenProof::Granted { .. }) => self.facet(
-                State::Ok,
-                Proved,
-                format!("accepted in the customer's directory; {ends}"),
-            ),
+            Some(TokenProof::Granted { .. }) => accepted(),
+            Some(TokenProof::Refused(_) | TokenProof::NoKey(_)) | None if by_refresh => accepted(),
             Some(TokenProof::Refused(why)) => match refusal(why) {
                 Refusal::NotConsented => self.waiting(
                     WaitingFor::CustomerAdmin,
@@ -256,7 +292,7 @@ impl View<'_> {
                     ));
                     facet
                 }
-                Refusal::Disabled | Refusal::Other => self.facet(
+                Refusal::NoSuchApi | Refusal::Disabled | Refusal::Other => self.facet(
                     State::Unknown,
                     Observed,
                     format!("stored, not proved: {}; {ends}", why.line()),
@@ -284,277 +320,26 @@ impl View<'_> {
         facet
     }
 
-    /// The application permissions that the token of the connector's API must carry.
-    fn needed_roles(&self) -> Vec<&str> {
-        self.roles().filter(|p| self.is_judged(p)).map(|p| p.name.as_str()).collect()
-    }
-
-    /// Those of other APIs, for which no token is asked.
-    fn unasked_roles(&self) -> Vec<&str> {
-        self.roles().filter(|p| !self.is_judged(p)).map(|p| p.name.as_str()).collect()
-    }
-
-    fn roles(&self) -> impl Iterator<Item = &NamedPermission> {
-        self.app.permissions.iter().filter(|p| p.kind == PermissionKind::Application)
-    }
-
-    fn is_judged(&self, permission: &NamedPermission) -> bool {
-        self.tenant.connector.needs().judges(permission.resource)
-    }
-
-    fn by_administrator(&self) -> NextStep {
-        let manual = manual::admin_consent(
-            self.cloud,
-            self.tenant,
-            self.planned.directory,
-            self.app_plan.target.client_id(),
-        );
-        step_of(manual, "open the link and accept what the app asks for")
-    }
-
-    fn consent(&self) -> Facet {
-        use EvidenceKind::{Observed, Proved};
-        if matches!(self.app_plan.target, Target::Unknown) {
-            return self.facet(State::Unknown, Observed, "the app could not be read");
-        }
-        if !matches!(self.app_plan.target, Target::Existing { .. }) {
-            return self.waiting(
-                WaitingFor::Operator,
-                Observed,
-                "there is no app to consent to yet",
-            );
-        }
-        let ask = |facet: Facet| Facet { next_step: Some(self.by_administrator()), ..facet };
-        match self.token {
-            Some(TokenProof::Granted { roles, refused: _ }) => {
-                if self.tenant.connector.needs().delegated {
-                    let mut facet = self.waiting(
-                        WaitingFor::Analyst,
-                        Observed,
-                        "the app is known in the customer's directory; what was granted shows at the sign-in",
-                    );
-                    facet.next_step = Some(self.by_analyst());
-                    return facet;
-                }
-                let roles: BTreeSet<String> = roles.values().flatten().cloned().collect();
-                let needed = self.needed_roles();
-                let missing: Vec<_> =
-                    needed.iter().filter(|role| !roles.contains(**role)).copied().collect();
-                if missing.is_empty() {
-                    let extra: Vec<_> = roles
-                        .iter()
-                        .filter(|role| !needed.contains(&role.as_str()))
-                        .map(String::as_str)
-                        .collect();
-                    let more = if extra.is_empty() {
-                        String::new()
-                    } else {
-                        format!("; beyond the manifest: {}", extra.join(", "))
-                    };
-                    let carries = format!("the token carries {}{more}", needed.join(", "));
-                    let unasked = self.unasked_roles();
-                    if unasked.is_empty() {
-                        return self.facet(State::Ok, Proved, carries);
-                    }
-                    // A token of one API proves nothing of another.
-                    let unasked = unasked.join(", ");
-                    return self.facet(
-                        State::Unknown,
-                        Observed,
-                        format!("{carries}; not proved: {unasked}, of another API"),
-                    );
-                }
-                let has = if roles.is_empty() {
-                    "no application permission".to_owned()
-                } else {
-                    roles.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
-                };
-                ask(self.waiting(
-                    WaitingFor::CustomerAdmin,
-                    Proved,
-                    format!("the token carries {has}, and lacks {}", missing.join(", ")),
-                ))
+    pub(super) fn step(&self, manual: Manual, what: impl Into<String>) -> NextStep {
+        let Manual { kind, who, link, values, since: _ } = manual;
+        let key = &self.tenant.key;
+        let command = match kind {
+            ManualKind::AdminConsent => None,
+            ManualKind::SignIn => Some(format!("tenantry consent {key}")),
+            ManualKind::PortalAuthorization => {
+                Some(format!("tenantry attest {key} --by NAME --ticket ID"))
             }
-            Some(TokenProof::Refused(why)) => match refusal(why) {
-                Refusal::NotConsented => ask(self.waiting(
-                    WaitingFor::CustomerAdmin,
-                    Proved,
-                    "nobody has consented: the app is not known in the customer's directory",
-                )),
-                Refusal::Disabled => ask(self.facet(
-                    State::Failed,
-                    Proved,
-                    format!("the app was switched off in the customer's directory: {}", why.line()),
-                )),
-                Refusal::WrongSecret | Refusal::Expired | Refusal::Other => {
-                    self.facet(State::Unknown, Observed, format!("not proved: {}", why.line()))
-                }
-            },
-            Some(TokenProof::NoKey(why)) => {
-                self.facet(State::Unknown, Observed, format!("not proved: {why}"))
-            }
-            None if self.live().is_none() => ask(self.waiting(
-                WaitingFor::Operator,
-                Observed,
-                "there is no secret to ask with yet",
-            )),
-            None => self.facet(State::Unknown, Observed, "not asked"),
-        }
+        };
+        NextStep { who, what: what.into(), link, values, command }
     }
 
-    fn by_analyst(&self) -> NextStep {
-        step_of(manual::sign_in(self.tenant), "sign in once, so that a refresh token can be kept")
-    }
-
-    fn token(&self) -> Facet {
-        use EvidenceKind::Observed;
-        if !self.tenant.connector.needs().delegated {
-            return self.facet(State::NotNeeded, Observed, "this connector acts as itself");
-        }
-        let held = "the vault holds no refresh token";
-        if let Some(RefreshProof::Refused(why)) = self.refresh {
-            let death = refresh_death(why);
-            let mut facet = self.facet(
-                State::Failed,
-                EvidenceKind::Proved,
-                format!("{}: {}", death.cause(), why.line()),
-            );
-            facet.waiting_for = Some(death.waiting_for());
-            return facet;
-        }
-        match self.token {
-            Some(TokenProof::Granted { .. }) => {
-                let mut facet = self.waiting(WaitingFor::Analyst, Observed, held);
-                facet.next_step = Some(self.by_analyst());
-                facet
-            }
-            Some(TokenProof::Refused(_) | TokenProof::NoKey(_)) | None => {
-                match self.consent().waiting_for {
-                    Some(person) => {
-                        self.waiting(person, Observed, format!("{held}; consent comes first"))
-                    }
-                    None => self.facet(
-                        State::Unknown,
-                        Observed,
-                        format!("{held}; consent is not known"),
-                    ),
-                }
-            }
-        }
-    }
-
-    fn portal(&self) -> Facet {
-        use EvidenceKind::{Attested, Observed};
-        if self.tenant.portal == PortalAuthorization::NotNeeded {
-            return self.facet(State::NotNeeded, Observed, "this connector needs no portal step");
-        }
+    pub(super) fn by_administrator(&self, what: impl Into<String>) -> NextStep {
         let client = self.app_plan.target.client_id();
-        let attestation = self
-            .remembered()
-            .and_then(|tenant| tenant.attestation.as_ref())
-            .filter(|attestation| Some(attestation.client_id) == client);
-        let manual = manual::portal_authorization(
-            self.cloud,
-            self.tenant,
-            self.planned.directory,
-            client,
-            self.home,
-        );
-        let next = step_of(
-            manual,
-            "Settings › Endpoints › APIs › SIEM › MSSP › paste both ids › Authorize application",
-        );
-        let Some(attestation) = attestation else {
-            let mut facet = self.waiting(
-                WaitingFor::PortalAdmin,
-                Observed,
-                "nobody has said that the app was authorized in the portal; no call can show it",
-            );
-            facet.next_step = Some(next);
-            return facet;
-        };
-        let ticket =
-            attestation.ticket.as_deref().map_or_else(String::new, |ticket| format!(", {ticket}"));
-        let by = format!("{} on {}{ticket}", attestation.by, attestation.at.strftime("%Y-%m-%d"));
-        let mut facet = match attestation.outcome {
-            AttestedOutcome::Authorized => {
-                self.facet(State::Ok, Attested, format!("authorized by {by}"))
-            }
-            AttestedOutcome::PageMissing => self.facet(
-                State::NotNeeded,
-                Attested,
-                format!("the portal has no such page any more: {by}"),
-            ),
-            AttestedOutcome::Refused => {
-                let mut facet = self.facet(State::Failed, Attested, format!("refused: {by}"));
-                facet.next_step = Some(next);
-                facet
-            }
-        };
-        facet.evidence.at = attestation.at;
-        facet
+        let directory = self.planned.directory;
+        self.step(manual::admin_consent(self.cloud, self.tenant, directory, client), what)
     }
 
-    fn access(&self, others: &BTreeMap<FacetName, Facet>) -> Facet {
-        use EvidenceKind::{Observed, Proved};
-        match self.access {
-            Some(AccessProof::Read { any: true, newest }) => {
-                let newest = newest.map_or_else(String::new, |newest| {
-                    format!(", the newest of {}", newest.strftime("%Y-%m-%d %H:%M"))
-                });
-                self.facet(State::Ok, Proved, format!("incidents can be read{newest}"))
-            }
-            Some(AccessProof::Read { any: false, .. }) => self.facet(
-                State::Ok,
-                Proved,
-                "the call works; there are no incidents (200 and none)",
-            ),
-            Some(AccessProof::Refused(why)) => {
-                let state = match why.cause {
-                    Cause::Refused | Cause::Privilege | Cause::NotFound | Cause::SignIn => {
-                        State::Failed
-                    }
-                    Cause::Throttled
-                    | Cause::Service
-                    | Cause::Unreachable
-                    | Cause::NoAnswer
-                    | Cause::Garbled
-                    | Cause::Guard
-                    | Cause::Interrupted => State::Unknown,
-                };
-                let mut facet = self.facet(state, Proved, why.line());
-                facet.next_step = why.hint.clone().map(|hint| NextStep {
-                    who: format!("{} or the operator", self.tenant.name),
-                    what: hint,
-                    link: None,
-                    values: BTreeMap::new(),
-                    command: Some(format!("tenantry explain {}", self.tenant.key)),
-                });
-                facet
-            }
-            None => {
-                // Not tried: it waits for whatever comes first.
-                let first =
-                    FacetName::ALL.into_iter().filter_map(|name| others.get(&name)).find(|facet| {
-                        !matches!(facet.state, State::Ok | State::NotNeeded | State::Expiring)
-                    });
-                match first.map(|facet| (facet.state, facet.waiting_for)) {
-                    Some((State::Waiting, Some(person))) => {
-                        self.waiting(person, Observed, "not tried: something else comes first")
-                    }
-                    Some((State::Failed, _)) => self.waiting(
-                        WaitingFor::Operator,
-                        Observed,
-                        "not tried: something else failed",
-                    ),
-                    Some(_) | None => self.facet(State::Unknown, Observed, "not tried"),
-                }
-            }
-        }
+    pub(super) fn by_analyst(&self, what: impl Into<String>) -> NextStep {
+        self.step(manual::sign_in(self.tenant), what)
     }
-}
-
-fn step_of(manual: Manual, what: &str) -> NextStep {
-    let Manual { kind: _, who, link, values, since: _ } = manual;
-    NextStep { who, what: what.to_owned(), link, values, command: None }
 }

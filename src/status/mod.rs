@@ -2,9 +2,17 @@
 //!
 //! Two laws: `unknown` is never shown as good, and what somebody said is never shown as proved.
 
+mod access;
+mod changes;
+mod consent;
 mod death;
 mod facets;
 mod overall;
+mod portal;
+mod token;
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,15 +21,17 @@ use serde::Serialize;
 use url::Url;
 
 pub use self::{
+    changes::{Change, Is, Was, changes},
     death::{Death, refresh_death},
     overall::Overall,
+    portal::portal_left,
 };
 use crate::{
     cloud::Cloud,
     connector::Connector,
     failure::Failure,
     ids::{ClientId, FleetName, ResourceId, TenantId, TenantKey},
-    manifest::Manifest,
+    manifest::{Manifest, NamedPermission},
     plan::{Plan, Seen},
 };
 
@@ -269,6 +279,19 @@ pub struct Proofs {
     pub access: BTreeMap<TenantKey, AccessProof>,
 }
 
+/// What the people who are waited for must be told of the app, beyond links and ids.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// The app's display name: what the consent page shows.
+    pub app_name: String,
+    /// What it asks for.
+    pub permissions: BTreeSet<NamedPermission>,
+    /// A page of the provider that the administrator lands on.
+    pub landing: Option<String>,
+    /// The analyst who signs in.
+    pub sign_in_as: Option<String>,
+}
+
 /// One tenant, whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -290,6 +313,9 @@ pub struct TenantStatus {
     /// When its incidents could last be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_good: Option<Timestamp>,
+    /// For the texts that people are sent; a report has it elsewhere.
+    #[serde(skip)]
+    pub asked: Asked,
 }
 
 impl TenantStatus {

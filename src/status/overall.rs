@@ -50,7 +50,7 @@ impl Overall {
             // What is proved to have failed weighs more than what could not be asked because of it.
             State::Unknown
                 if was_reading
-                    && [FacetName::Consent, FacetName::Secret]
+                    && [FacetName::Consent, FacetName::Secret, FacetName::Token]
                         .into_iter()
                         .any(|name| state(name) == State::Failed) =>
             {

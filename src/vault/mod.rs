@@ -40,7 +40,8 @@ pub use keys::{
 pub use lock::Holder;
 pub use record::{
     Attestation, AttestedOutcome, ConsentDenied, ConsentSeen, Contradiction, CredentialKind,
-    CredentialRecord, CredentialState, FacetMemory, NewRefreshToken, Ownership, Record, Records,
+    CredentialRecord, CredentialState, FacetMemory, NewRefreshToken, Ownership, REFRESH_TOKEN_LIVES,
+    Record, Records,
     TenantRecord, TenantSeen, recognise,
 };
 

@@ -76,7 +76,7 @@ pub struct CredentialRecord {
 /// How long an unused refresh token lives
 /// (<https://learn.microsoft.com/en-us/entra/identity-platform/refresh-tokens>: 90 days, and each
 /// use gives a new one; policies of the directory may end it earlier).
-const REFRESH_TOKEN_LIVES: SignedDuration = SignedDuration::from_hours(90 * 24);
+pub const REFRESH_TOKEN_LIVES: SignedDuration = SignedDuration::from_hours(90 * 24);
 
 impl CredentialRecord {
     /// One that is about to be asked for.

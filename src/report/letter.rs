@@ -1,0 +1,226 @@
+//! What people are sent: ready texts for the customer's administrator, the analyst and whoever may
+//! manage the Defender portal. Plain text, the same on a screen, in a report and on a page.
+
+use super::{paper::clean, status::since_words};
+use crate::{
+    connector::RESOURCES,
+    manifest::NamedPermission,
+    plan::manual::ManualKind,
+    registration::PermissionKind,
+    status::{Facet, FacetName, State, Status, TenantStatus, WaitingFor},
+};
+
+/// Where in the Defender portal.
+pub const PORTAL_PATH: &str = "Settings › Endpoints › APIs › SIEM › MSSP";
+
+/// What is honest to say of that place.
+pub const PORTAL_NOTE: &str = "Microsoft says since 2026-09 that this step belongs to the deprecated \
+    SIEM API; current integrations use Entra consent instead.";
+
+/// A text for a person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Letter {
+    /// What it asks for.
+    pub kind: ManualKind,
+    /// Whom it is for.
+    pub to: String,
+    /// What it is about, in one line.
+    pub subject: String,
+    /// Its paragraphs, each a line without a break; no markup, no control characters.
+    pub paragraphs: Vec<String>,
+}
+
+impl Letter {
+    fn new(kind: ManualKind, to: &str, subject: String, paragraphs: Vec<String>) -> Self {
+        Self {
+            kind,
+            to: clean(to),
+            subject: clean(&subject),
+            paragraphs: paragraphs.iter().map(|text| clean(text)).collect(),
+        }
+    }
+
+    /// All of it, ready to be pasted into a mail.
+    pub fn text(&self) -> String {
+        format!("Subject: {}\n\n{}\n", self.subject, self.paragraphs.join("\n\n"))
+    }
+}
+
+/// A text for each person whose turn it is.
+pub fn letters(status: &Status, tenant: &TenantStatus) -> Vec<Letter> {
+    let asks = tenant.waits(FacetName::Consent, WaitingFor::CustomerAdmin);
+    let signs_in = tenant.waits(FacetName::Token, WaitingFor::Analyst);
+    [
+        asks.then(|| to_administrator(status, tenant)).flatten(),
+        signs_in.then(|| to_analyst(status, tenant)).flatten(),
+        tenant.needs_portal().then(|| to_portal(status, tenant)).flatten(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// Whom to answer: nobody here knows, so whoever sends it fills it in.
+fn signed(status: &Status) -> String {
+    format!(
+        "Questions, or if you did not expect this: [name, telephone, e-mail], {}. Please check with \
+         us by a way that you know already before you accept.",
+        status.fleet
+    )
+}
+
+/// For the customer's administrator: what is asked for and why, what the page will show, the link.
+pub fn to_administrator(status: &Status, tenant: &TenantStatus) -> Option<Letter> {
+    let facet = tenant.facet(FacetName::Consent);
+    let next = facet.next_step.as_ref()?;
+    let link = next.link.as_ref()?;
+    let client = tenant.client_id?;
+    let asked = &tenant.asked;
+    let again = match facet.state {
+        State::Failed => {
+            "An administrator has declined this before. If something in it is wrong, tell us."
+        }
+        State::Ok | State::Waiting | State::Expiring | State::Unknown | State::NotNeeded => "",
+    };
+    let landing = match &asked.landing {
+        Some(page) => format!("After accepting you land on a page of ours, {page}."),
+        None => {
+            "After accepting you may see an error page: the app has no page to send you to. Your \
+                 answer counts all the same; you can close it."
+                .to_owned()
+        }
+    };
+    let mut paragraphs = vec![format!(
+        "To the administrator of {}: so that we can watch over your security incidents, the \
+             application below needs your consent in your directory. It asks for:",
+        tenant.name
+    )];
+    paragraphs.extend(asked.permissions.iter().map(|one| format!("- {}", permission_words(one))));
+    if !again.is_empty() {
+        paragraphs.push(again.to_owned());
+    }
+    paragraphs.extend([
+        format!("Application: {} (application id {client})", asked.app_name),
+        format!("Link, for your directory only: {link}"),
+        format!(
+            "The page is Microsoft's. It shows the application's name, the permissions above, and, \
+             where our publisher is not verified, the word \"unverified\". Compare the application \
+             id. {landing}"
+        ),
+        "Needed: Privileged Role Administrator or Global Administrator where the application acts as \
+         itself; Cloud Application Administrator is enough for the rest. You can take the consent \
+         back at any time: Entra ID › Enterprise applications."
+            .to_owned(),
+        signed(status),
+    ]);
+    let subject = format!("Consent for \"{}\" in the directory of {}", asked.app_name, tenant.name);
+    Some(Letter::new(ManualKind::AdminConsent, &next.who, subject, paragraphs))
+}
+
+/// For the analyst: sign in once, by the command that checks who signs in.
+pub fn to_analyst(status: &Status, tenant: &TenantStatus) -> Option<Letter> {
+    let facet = tenant.facet(FacetName::Token);
+    let next = facet.next_step.as_ref()?;
+    let command = next.command.as_ref()?;
+    let who = tenant.asked.sign_in_as.as_deref().unwrap_or("the analyst");
+    let paragraphs = vec![
+        format!(
+            "For {}: please sign in once as {who}, so that its incidents can be read in your name \
+             with no more than a reader's rights.",
+            tenant.name
+        ),
+        format!("Run: {command}"),
+        "It opens Microsoft's sign-in page in your browser. Sign in as that user and no other: a \
+         token of somebody else, or of someone with more rights than a reader, is refused."
+            .to_owned(),
+        format!("Why now: {}.", facet.evidence.what),
+        format!("Questions: [name, telephone, e-mail], {}.", status.fleet),
+    ];
+    let subject = format!("Sign in once for {}", tenant.name);
+    Some(Letter::new(ManualKind::SignIn, &next.who, subject, paragraphs))
+}
+
+/// For whoever may manage the Defender portal: where, what to paste, since when.
+pub fn to_portal(status: &Status, tenant: &TenantStatus) -> Option<Letter> {
+    let facet = tenant.facet(FacetName::Portal);
+    let next = facet.next_step.as_ref()?;
+    let link = next.link.as_ref()?;
+    let client = tenant.client_id?;
+    let mut paragraphs = vec![
+        format!(
+            "For {}: the application below is still to be authorized in the Defender portal. It \
+             takes the permission \"Manage portal system settings\" there.",
+            tenant.name
+        ),
+        format!("1. Open {link}"),
+        format!("2. {PORTAL_PATH}"),
+        format!("3. Paste the application id {client}"),
+        format!("   and our tenant id       {}", status.home),
+        "4. Authorize application".to_owned(),
+        format!(
+            "Then tell us who did it, when, and your ticket. If there is no such page, tell us that. \
+             {PORTAL_NOTE}{}",
+            readable(tenant)
+        ),
+    ];
+    if let Some(since) = since_words(status, facet) {
+        paragraphs.push(format!("Waiting since {since}."));
+    }
+    paragraphs.push(signed(status));
+    let subject = format!("Authorize \"{}\" in the Defender portal", tenant.asked.app_name);
+    Some(Letter::new(ManualKind::PortalAuthorization, &next.who, subject, paragraphs))
+}
+
+/// That incidents can be read without the portal step, where that is proved.
+pub(super) fn readable(tenant: &TenantStatus) -> String {
+    let Facet { state, evidence, .. } = tenant.facet(FacetName::Access);
+    match state {
+        State::Ok => format!(
+            " Incidents can already be read here (proved {} UTC).",
+            evidence.at.strftime("%Y-%m-%d %H:%M")
+        ),
+        State::Waiting | State::Expiring | State::Failed | State::Unknown | State::NotNeeded => {
+            String::new()
+        }
+    }
+}
+
+/// A permission in words: what it lets the app do, in whose name, and why.
+pub fn permission_words(permission: &NamedPermission) -> String {
+    let NamedPermission { resource, kind, name } = permission;
+    let what = match name.as_str() {
+        "SecurityIncident.Read.All" | "Incident.Read.All" | "Incident.Read" => {
+            "read security incidents, to watch and sort them"
+        }
+        "SecurityIncident.ReadWrite.All" | "Incident.ReadWrite.All" | "Incident.ReadWrite" => {
+            "read and change security incidents, to sort and close them"
+        }
+        "SecurityAlert.Read.All" | "Alert.Read.All" => {
+            "read the security alerts that incidents are made of"
+        }
+        "SecurityAlert.ReadWrite.All" | "Alert.ReadWrite.All" => {
+            "read and change security alerts, to sort and close them"
+        }
+        "SecurityEvents.Read.All" => "read security events",
+        "ThreatHunting.Read.All"
+        | "AdvancedHunting.Read.All"
+        | "AdvancedHunting.Read"
+        | "AdvancedQuery.Read.All" => "run hunting queries, to look into an incident",
+        "CustomDetections.ReadWrite.All" => "read and change custom detection rules",
+        "Machine.Read.All" => "read which devices there are, to look into an incident",
+        "offline_access" => {
+            "stay signed in as the analyst, so that nobody has to sign in each hour"
+        }
+        "User.Read" | "openid" | "profile" | "email" => "know which analyst has signed in",
+        _ => "see Microsoft's description on the page",
+    };
+    let api = RESOURCES
+        .iter()
+        .find(|(_, id)| id == resource)
+        .map_or_else(|| resource.to_string(), |(name, _)| (*name).to_owned());
+    let whose = match kind {
+        PermissionKind::Application => "as itself",
+        PermissionKind::Delegated => "in the name of the analyst who signs in",
+    };
+    format!("{what} ({name} of {api}, {whose})")
+}

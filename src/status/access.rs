@@ -1,0 +1,88 @@
+//! Whether the connector's API answers for this tenant.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{
+    AccessProof, EvidenceKind, Facet, FacetName, NextStep, State, WaitingFor, facets::View,
+};
+use crate::failure::Cause;
+
+/// What must be good before the call can be tried. The portal step is not among it: nothing shows
+/// that the call depends on it.
+const BEFORE: [FacetName; 4] =
+    [FacetName::Registration, FacetName::Secret, FacetName::Consent, FacetName::Token];
+
+impl View<'_> {
+    pub(super) fn access(&self, others: &BTreeMap<FacetName, Facet>) -> Facet {
+        use EvidenceKind::{Observed, Proved};
+        match self.access {
+            Some(AccessProof::Read { any: true, newest }) => {
+                let newest = newest.map_or_else(String::new, |newest| {
+                    format!(
+                        "; the newest is {} old ({})",
+                        age(newest, self.checked_at),
+                        newest.strftime("%Y-%m-%d %H:%M")
+                    )
+                });
+                self.facet(State::Ok, Proved, format!("incidents can be read{newest}"))
+            }
+            Some(AccessProof::Read { any: false, newest: _ }) => self.facet(
+                State::Ok,
+                Proved,
+                "the call works; there are no incidents (200 and none)",
+            ),
+            Some(AccessProof::Refused(why)) => {
+                let (state, kind) = match why.cause {
+                    Cause::Refused | Cause::Privilege | Cause::NotFound | Cause::SignIn => {
+                        (State::Failed, Proved)
+                    }
+                    Cause::Throttled
+                    | Cause::Service
+                    | Cause::Unreachable
+                    | Cause::NoAnswer
+                    | Cause::Garbled
+                    | Cause::Guard
+                    | Cause::Interrupted => (State::Unknown, Observed),
+                };
+                let mut facet = self.facet(state, kind, why.line());
+                facet.next_step = why.hint.clone().map(|hint| NextStep {
+                    who: format!("{} or the operator", self.tenant.name),
+                    what: hint,
+                    link: None,
+                    values: BTreeMap::new(),
+                    command: Some(format!("tenantry explain {}", self.tenant.key)),
+                });
+                facet
+            }
+            None => {
+                // Not tried: it waits for whatever comes first.
+                let first = BEFORE.into_iter().filter_map(|name| others.get(&name)).find(|facet| {
+                    !matches!(facet.state, State::Ok | State::NotNeeded | State::Expiring)
+                });
+                let waits = |person, what: &str| self.waiting(person, Observed, what);
+                match first.map(|facet| (facet.state, facet.waiting_for)) {
+                    Some((State::Waiting, Some(person))) => {
+                        waits(person, "not tried: something else comes first")
+                    }
+                    Some((State::Failed, person)) => waits(
+                        person.unwrap_or(WaitingFor::Operator),
+                        "not tried: something else failed",
+                    ),
+                    Some(_) | None => self.facet(State::Unknown, Observed, "not tried"),
+                }
+            }
+        }
+    }
+}
+
+/// How old something is, in the unit that fits: `3 h`, `12 d`.
+fn age(then: Timestamp, now: Timestamp) -> String {
+    let old = now.duration_since(then).max(SignedDuration::ZERO);
+    match (old.as_mins(), old.as_hours()) {
+        (mins, 0) => format!("{mins} min"),
+        (_, hours @ 1..48) => format!("{hours} h"),
+        (_, hours) => format!("{} d", hours / 24),
+    }
+}

@@ -1,0 +1,1 @@
+//! The rules of the facets, one by one.
