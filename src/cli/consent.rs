@@ -44,7 +44,7 @@ use crate::{
 };
 
 /// How long apply waits for people at its page.
-const PATIENCE: Duration = Duration::from_mins(10);
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// How often a pasted address that is none may be pasted again, in a terminal.
 const TRIES: usize = 3;

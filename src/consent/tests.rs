@@ -335,7 +335,7 @@ async fn answers_move_the_page_and_the_last_one_ends_it() {
 }
 
 #[tokio::test]
-async fn waiting_ends_with_its_time_and_with_a_signal() {
+async fn waiting_ends_with_its_time_and_an_answer_that_is_out_stays_out() {
     let page = Served::new(Duration::from_millis(50)).await;
     page.start(0).await;
     assert_eq!(page.ended.await.unwrap(), Ended::TimeOver);
