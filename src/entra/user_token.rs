@@ -1,6 +1,9 @@
 //! Tokens of an app that acts for a person: a code redeemed once, a refresh token used as often as
 //! it lives (<https://learn.microsoft.com/en-us/entra/identity-platform/v2-oauth2-auth-code-flow>).
 
+#[cfg(test)]
+mod tests;
+
 use std::{collections::BTreeSet, time::Duration};
 
 use azure_core::http::{Context, Method, Request};

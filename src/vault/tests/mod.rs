@@ -13,6 +13,7 @@ use crate::{
 
 mod crash;
 mod keys;
+mod tokens;
 
 const VALUE: &str = "canary~Q8w.value-that-must-not-be-seen";
 
