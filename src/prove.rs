@@ -56,6 +56,11 @@ impl Question {
         (self.who.tenant.clone(), self.who.app.clone(), self.who.nonce.clone())
     }
 
+    /// Whose app, with which secret, where, and as whom it reads.
+    pub fn who(&self) -> &Held {
+        &self.who
+    }
+
     /// The API that the connector reads.
     fn own_api(&self) -> Option<ResourceId> {
         self.needs.permissions.first().map(|(api, ..)| *api)

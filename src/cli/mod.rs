@@ -3,6 +3,7 @@
 mod apply;
 mod attest;
 mod completions;
+mod consent;
 mod context;
 mod doctor;
 mod explain;
@@ -168,6 +169,7 @@ enum Verb {
     Vault(vault::VaultCommand),
     Plan(plan::PlanArgs),
     Apply(apply::ApplyArgs),
+    Consent(consent::ConsentArgs),
     Status(status::StatusArgs),
     Explain(explain::ExplainArgs),
     /// Keep what sign-ins left alive
@@ -246,6 +248,7 @@ async fn run(common: Common, verb: Verb) -> Result<Verdict, Trouble> {
         Verb::Vault(vault::VaultCommand::Init(args)) => keeping::init(args, common).await,
         Verb::Plan(args) => plan::run(args, common).await,
         Verb::Apply(args) => apply::run(args, common).await,
+        Verb::Consent(args) => consent::run(args, common).await,
         Verb::Status(args) => status::run(args, common).await,
         Verb::Explain(args) => explain::run(args, common).await,
         Verb::Tokens(tokens::TokensCommand::Refresh) => tokens::refresh(common).await,

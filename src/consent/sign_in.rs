@@ -28,8 +28,8 @@ pub(super) async fn finish(
     who: &str,
     privileged: Privileged,
 ) -> Result<UserToken, Failure> {
-    let mut token = entra::redeem(asker, code, &reader.scopes).await?;
-    let (user, refresh) = checked(ask, reader, &mut token, privileged)?;
+    let token = entra::redeem(asker, code, &reader.scopes).await?;
+    let (user, refresh) = checked(ask, reader, &token, privileged)?;
     let not_kept = |error: &dyn std::fmt::Display| {
         Failure::new(
             Cause::Guard,
@@ -58,11 +58,11 @@ pub(super) async fn finish(
 }
 
 /// Whether it is the right directory, the right user, with no more power than reading takes, and a
-/// refresh token came; takes that out of the answer.
+/// refresh token came; gives back the name and that.
 fn checked(
     ask: &Ask,
     reader: &Reader,
-    token: &mut UserToken,
+    token: &UserToken,
     privileged: Privileged,
 ) -> Result<(String, Secret<String>), Failure> {
     let UserToken { token: access, refresh, user, given: _ } = token;
@@ -96,7 +96,7 @@ fn checked(
              asks for",
         ));
     }
-    let refresh = refresh.take().ok_or_else(|| {
+    let refresh = refresh.clone().ok_or_else(|| {
         Failure::new(Cause::Refused, "Microsoft gave no refresh token; nothing was kept")
             .hint("the app needs the delegated permission offline_access, and consent to it")
     })?;

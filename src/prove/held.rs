@@ -31,17 +31,22 @@ pub(super) fn age(start: Option<Timestamp>, now: Timestamp) -> SecretAge {
 /// A tenant whose refresh token may be held, and all that it takes to use it.
 #[derive(Debug, Clone)]
 pub struct Held {
-    pub(super) tenant: TenantKey,
-    pub(super) directory: TenantId,
-    pub(super) app: AppKey,
-    pub(super) client: ClientId,
+    /// The tenant.
+    pub tenant: TenantKey,
+    /// Its directory.
+    pub directory: TenantId,
+    /// Its app.
+    pub app: AppKey,
+    /// The app's client id.
+    pub client: ClientId,
     /// The app's secret.
-    pub(super) nonce: Nonce,
-    pub(super) age: SecretAge,
+    pub nonce: Nonce,
+    /// How old that is.
+    pub age: SecretAge,
     /// The only one whose token is used; anybody's where the manifest names nobody.
-    pub(super) sign_in_as: Option<String>,
+    pub sign_in_as: Option<String>,
     /// What is asked for.
-    pub(super) scopes: BTreeSet<String>,
+    pub scopes: BTreeSet<String>,
 }
 
 impl Held {

@@ -1,6 +1,7 @@
 //! All words: text for people, JSON for machines, progress, files.
 
 pub mod apply;
+pub mod consent;
 pub mod doctor;
 pub mod error;
 pub mod explain;

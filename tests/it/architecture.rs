@@ -127,6 +127,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         "report",
         &[
             "connector",
+            "consent",
             "event",
             "failure",
             "ids",
@@ -144,6 +145,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "apply",
             "cloud",
             "connector",
+            "consent",
             "entra",
             "event",
             "failure",
@@ -151,6 +153,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "http",
             "ids",
             "inventory",
+            "links",
             "manifest",
             "plan",
             "prove",
