@@ -70,7 +70,7 @@ pub(crate) struct Common {
     /// Print JSON instead of text (apply: one event a line)
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// Also write a report: .json, .md or .csv
+    /// Also write a report: .json, .md, .html or .csv
     #[arg(long, value_name = "FILE", global = true)]
     pub(crate) report: Option<PathBuf>,
     /// Answer every question with yes

@@ -17,7 +17,7 @@ use crate::{
         apply::exit_line,
         error::Trouble,
         file::{self, Kind},
-        json,
+        html, json,
         paper::Paper,
         status as words,
     },
@@ -148,6 +148,7 @@ pub(super) fn save(context: &Context, status: &Status) -> Result<(), Trouble> {
     context.report(|kind| match kind {
         Kind::Json => file::json_text(&json::status(status, sandbox)),
         Kind::Markdown => file::status_markdown(status, sandbox),
+        Kind::Html => html::status(status, sandbox),
         Kind::Csv => file::status_csv(status, sandbox),
     })
 }

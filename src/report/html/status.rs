@@ -1,0 +1,233 @@
+//! The status as one HTML file: who must do what, the tenants by facet, and behind each tenant
+//! all that is known.
+
+use maud::{Markup, html};
+
+use super::{Document, Script, cards, document, parts};
+use crate::{
+    report::{
+        paper::clean,
+        status::{capital, facet_word, last_line_text, overall_word, person, worst},
+    },
+    status::{Facet, FacetName, Overall, State, Status, TenantStatus, WaitingFor},
+};
+
+/// The facets as columns: what matters most stands first.
+pub(super) const COLUMNS: [FacetName; 6] = [
+    FacetName::Access,
+    FacetName::Consent,
+    FacetName::Secret,
+    FacetName::Token,
+    FacetName::Portal,
+    FacetName::Registration,
+];
+
+/// The status as a file that is whole in itself.
+pub fn status(status: &Status, sandbox: bool) -> String {
+    let Status { fleet, home, as_of, tenants } = status;
+    let body = html! {
+        @if sandbox { (parts::sandbox_note()) }
+        header {
+            h1 { "Status of fleet " (fleet) }
+            p.soft { "As of " (parts::moment(*as_of)) " · home " code { (home) } }
+            p.sum role="status" { (last_line_text(status)) }
+        }
+        main {
+            (filter(status))
+            @if tenants.is_empty() { p { "No tenants." } } @else { (grid(status)) }
+            (people(status))
+        }
+        p.away id="said" role="status" {}
+    };
+    document(Document {
+        title: &format!("Status of fleet {fleet}"),
+        class: "report",
+        style: include_str!("status.css"),
+        script: Script::Lines(include_str!("status.js")),
+        head: html! {},
+        body,
+    })
+}
+
+/// Whose turn it is, as the filter names it: one word a person.
+fn turns(tenant: &TenantStatus) -> String {
+    let mut turns: Vec<_> =
+        tenant.facets.values().filter_map(|f| f.waiting_for).map(WaitingFor::as_str).collect();
+    turns.sort_unstable();
+    turns.dedup();
+    turns.join(" ")
+}
+
+fn state_key(overall: Overall) -> &'static str {
+    overall.as_str()
+}
+
+/// Only what there is can be chosen. Shown where JavaScript runs.
+fn filter(status: &Status) -> Markup {
+    let mut overalls: Vec<_> = status.tenants.iter().map(|tenant| tenant.overall).collect();
+    overalls.sort_unstable();
+    overalls.dedup();
+    let mut turns: Vec<_> = status
+        .tenants
+        .iter()
+        .flat_map(|tenant| tenant.facets.values().filter_map(|facet| facet.waiting_for))
+        .collect();
+    turns.sort_unstable();
+    turns.dedup();
+    html! {
+        form.filter id="filter" role="search" hidden {
+            label { "Search " input type="search" id="text" placeholder="name, id, error …"; }
+            label {
+                "State "
+                select id="state" {
+                    option value="" { "all" }
+                    @for overall in overalls {
+                        option value=(state_key(overall)) {
+                            (overall_word(overall).text())
+                        }
+                    }
+                }
+            }
+            label {
+                "Whose turn "
+                select id="turn" {
+                    option value="" { "anybody's" }
+                    @for turn in turns { option value=(turn.as_str()) { (person(turn)) } }
+                }
+            }
+            output id="shown" aria-live="polite" {}
+        }
+    }
+}
+
+fn grid(status: &Status) -> Markup {
+    html! {
+        h2 { "Tenants" }
+        table.grid {
+            caption.away { "Tenants, worst first, by facet; each cell leads to its evidence." }
+            thead {
+                tr {
+                    th scope="col" { "Tenant" }
+                    th scope="col" { "State" }
+                    @for name in COLUMNS { th scope="col" { (capital(name.as_str())) } }
+                }
+            }
+            @for tenant in &status.tenants { (row(status, tenant)) }
+        }
+        p.none id="none" hidden { "No tenant is like that." }
+    }
+}
+
+/// A tenant: its line of cells, and behind it all that is known.
+fn row(status: &Status, tenant: &TenantStatus) -> Markup {
+    let key = &tenant.key;
+    html! {
+        tbody data-t=(key) data-s=(state_key(tenant.overall)) data-w=(turns(tenant)) {
+            tr {
+                th scope="row" { (clean(&tenant.name)) " " code.soft { (key) } }
+                td data-h="State" { (parts::marked_overall(tenant.overall)) }
+                @for name in COLUMNS {
+                    @let facet = tenant.facet(name);
+                    td data-h=(capital(name.as_str())) { (cell(status, tenant, name, facet)) }
+                }
+            }
+            tr.more {
+                td colspan="8" {
+                    details {
+                        summary { (line(tenant)) }
+                        (cards::all(status, tenant))
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn cell(status: &Status, tenant: &TenantStatus, name: FacetName, facet: &Facet) -> Markup {
+    let marked = parts::marked(facet, &facet_word(status, facet));
+    match facet.state {
+        State::NotNeeded => html! { (marked) },
+        State::Ok | State::Waiting | State::Expiring | State::Failed | State::Unknown => html! {
+            a href={ "#" (tenant.key) "." (name.as_str()) } { (marked) }
+            @if let Some(kind) = parts::kind_beside(facet) { small { (kind) } }
+        },
+    }
+}
+
+/// What there is to know about a tenant at a glance: what is wrong, or whose turn it is.
+fn line(tenant: &TenantStatus) -> Markup {
+    if let Some((name, facet)) = worst(tenant) {
+        return html! {
+            b { (capital(name.as_str())) " " (facet.state.as_str()) ": " }
+            (clean(&facet.evidence.what))
+        };
+    }
+    let next = FacetName::ALL.into_iter().find_map(|name| {
+        let facet = tenant.facet(name);
+        facet.waiting_for.map(|who| (who, facet))
+    });
+    match next {
+        Some((who, facet)) => html! {
+            b { "Turn: " (person(who)) }
+            (parts::since(facet))
+            @if let Some(next) = &facet.next_step { ": " (clean(&next.what)) }
+        },
+        None => html! { "Evidence" },
+    }
+}
+
+/// The lists of those who are waited for, with what they need.
+fn people(status: &Status) -> Markup {
+    let waiting = |name, person| -> Vec<&TenantStatus> {
+        status.tenants.iter().filter(|tenant| tenant.waits(name, person)).collect()
+    };
+    let portal: Vec<_> = status.tenants.iter().filter(|tenant| tenant.needs_portal()).collect();
+    html! {
+        (list(
+            "consent", "Admin consent",
+            "Send each link to that customer's administrator; it works in that customer's directory only.",
+            FacetName::Consent, &waiting(FacetName::Consent, WaitingFor::CustomerAdmin),
+        ))
+        (list(
+            "sign-in", "Sign-in", "Each analyst signs in once.",
+            FacetName::Token, &waiting(FacetName::Token, WaitingFor::Analyst),
+        ))
+        (list(
+            "portal", "Portal authorization",
+            "In the customer's Defender portal: Settings › Endpoints › APIs › SIEM › MSSP. No call can \
+             show whether this was done; Microsoft says since 2026-09 that it belongs to the \
+             deprecated SIEM API. Who has done it is recorded per tenant, and for this application \
+             id only.",
+            FacetName::Portal, &portal,
+        ))
+    }
+}
+
+fn list(
+    id: &'static str,
+    title: &str,
+    lead: &str,
+    name: FacetName,
+    tenants: &[&TenantStatus],
+) -> Markup {
+    html! {
+        @if !tenants.is_empty() {
+            section id=(id) {
+                h2 { (title) " (" (tenants.len()) ")" }
+                p.soft { (lead) }
+                ul.steps {
+                    @for tenant in tenants {
+                        @let facet = tenant.facet(name);
+                        li data-t=(tenant.key) {
+                            h3 { (clean(&tenant.name)) " " code.soft { (tenant.key) } }
+                            @match &facet.next_step {
+                                Some(next) => (cards::step(next, facet)),
+                                None => p { (clean(&facet.evidence.what)) },
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,27 @@
+let last = null;
+let misses = 0;
+async function look() {
+  const left = () => document.getElementById("list").dataset.left !== "0";
+  try {
+    const answer = await fetch("state" + location.search, { cache: "no-store" });
+    if (!answer.ok) throw new Error("refused");
+    const state = await answer.text();
+    misses = 0;
+    if (state !== last) {
+      const page = await (await fetch(location.href, { cache: "no-store" })).text();
+      const fresh = new DOMParser().parseFromString(page, "text/html").getElementById("list");
+      if (fresh) {
+        const focused = document.activeElement && document.activeElement.id;
+        document.getElementById("list").replaceWith(fresh);
+        const again = focused && document.getElementById(focused);
+        if (again) again.focus();
+      }
+    }
+    last = state;
+  } catch {
+    misses += 1;
+  }
+  if (misses >= 2 && left()) document.getElementById("gone").hidden = false;
+  if (misses < 2 && left()) setTimeout(look, 2000);
+}
+look();
