@@ -25,6 +25,7 @@ mod keys;
 mod lock;
 mod record;
 mod seal;
+mod tenant;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -39,10 +40,11 @@ pub use keys::{
 };
 pub use lock::Holder;
 pub use record::{
-    Attestation, AttestedOutcome, ConsentDenied, ConsentSeen, Contradiction, CredentialKind,
-    CredentialRecord, CredentialState, FacetMemory, NewRefreshToken, Ownership, REFRESH_TOKEN_LIVES,
-    Record, Records,
-    TenantRecord, TenantSeen, recognise,
+    Contradiction, CredentialKind, CredentialRecord, CredentialState, NewRefreshToken, Ownership,
+    REFRESH_TOKEN_LIVES, Record, Records, recognise,
+};
+pub use tenant::{
+    Attestation, AttestedOutcome, ConsentDenied, ConsentSeen, FacetMemory, TenantRecord, TenantSeen,
 };
 
 use folder::Folder;

@@ -2,10 +2,7 @@
 //! them.
 
 use super::*;
-use crate::{
-    ids::{CredentialName, TenantKey},
-    vault::record::ConsentDenied,
-};
+use crate::ids::{CredentialName, TenantKey};
 
 const OLD: &str = "canary-old-refresh-token";
 const NEW: &str = "canary-new-refresh-token";
