@@ -60,6 +60,13 @@ pub fn word(ink: Ink, text: impl AsRef<str>) -> Word {
     Word { ink, text: clean(text.as_ref()) }
 }
 
+impl Word {
+    /// How many columns it takes.
+    pub fn width(&self) -> usize {
+        display_width(&self.text)
+    }
+}
+
 /// Text without control characters, among them those that turn the writing direction.
 pub fn clean(text: &str) -> String {
     text.chars()

@@ -38,7 +38,20 @@ pub(super) fn facet_word(status: &Status, facet: &Facet) -> Word {
             word(Ink::Good, format!("ok{days}"))
         }
         (State::Waiting, _) => word(Ink::Wait, "waiting"),
-        (State::Expiring, _) => word(Ink::Wait, format!("expiring{days}")),
+        (State::Expiring, _) => word(Ink::Wait, format!("ends{days}")),
+        (State::Failed, _) => word(Ink::Bad, "failed"),
+        (State::Unknown, _) => word(Ink::Bad, "unknown"),
+        (State::NotNeeded, _) => word(Ink::Dim, "–"),
+    }
+}
+
+/// The same where there is little room.
+fn short_word(facet: &Facet) -> Word {
+    match (facet.state, facet.evidence.kind) {
+        (State::Ok, EvidenceKind::Attested) => word(Ink::Good, "said"),
+        (State::Ok, EvidenceKind::Proved | EvidenceKind::Observed) => word(Ink::Good, "ok"),
+        (State::Waiting, _) => word(Ink::Wait, "wait"),
+        (State::Expiring, _) => word(Ink::Wait, "ends"),
         (State::Failed, _) => word(Ink::Bad, "failed"),
         (State::Unknown, _) => word(Ink::Bad, "unknown"),
         (State::NotNeeded, _) => word(Ink::Dim, "–"),
@@ -63,18 +76,20 @@ fn table(paper: &mut Paper, status: &Status) {
         return;
     }
     let roomy = paper.width() >= 110;
-    let longest = if roomy { 32 } else { 18 };
-    let mut head: Vec<Word> = ["TENANT", "STATE", "ACCESS", "CONSENT", "SECRET", "TOKEN", "PORTAL"]
-        .map(|title| word(Ink::Bold, title))
-        .into();
+    let narrow = paper.width() < 80;
+    let mut titles = vec!["TENANT", "STATE", "ACCESS", "CONSENT", "SECRET", "TOKEN", "PORTAL"];
     if roomy {
-        head.push(word(Ink::Bold, "WHOSE TURN"));
+        titles.push("WHOSE TURN");
     }
-    let mut rows = vec![head];
+    let mut rows: Vec<Vec<Word>> =
+        vec![titles.iter().map(|title| word(Ink::Bold, title)).collect()];
     for tenant in &status.tenants {
-        let cell = |name| facet_word(status, tenant.facet(name));
+        let cell = |name| {
+            let facet = tenant.facet(name);
+            if narrow { short_word(facet) } else { facet_word(status, facet) }
+        };
         let mut row = vec![
-            word(Ink::Plain, shortened(tenant.key.as_str(), longest)),
+            word(Ink::Plain, tenant.key.as_str()),
             overall_word(tenant.overall),
             cell(FacetName::Access),
             cell(FacetName::Consent),
@@ -86,6 +101,15 @@ fn table(paper: &mut Paper, status: &Status) {
             row.push(word(Ink::Plain, turn(tenant)));
         }
         rows.push(row);
+    }
+    // The key takes what the others leave: a shortened key is still told from its neighbours by
+    // what follows in the lists, a wrapped cell is told from nothing.
+    let others: usize = (1..titles.len())
+        .map(|column| 2 + rows.iter().map(|row| row[column].width()).max().unwrap_or(0))
+        .sum();
+    let longest = paper.width().saturating_sub(others).clamp(6, 32);
+    for (row, tenant) in rows.iter_mut().skip(1).zip(&status.tenants) {
+        row[0] = word(Ink::Plain, shortened(tenant.key.as_str(), longest));
     }
     paper.table(0, &rows);
 }
@@ -129,19 +153,20 @@ fn causes(paper: &mut Paper, status: &Status) {
     }
     paper.gap();
     for (tenant, name, facet) in blamed.iter().take(CAUSES) {
-        let next = facet.next_step.as_ref().map_or_else(String::new, |next| {
-            let command = next.command.as_deref().map_or_else(String::new, |c| format!("  {c}"));
-            format!(" {}: {}.{command}", capital(&next.who), next.what)
-        });
+        let next = facet
+            .next_step
+            .as_ref()
+            .map_or_else(String::new, |next| format!(" {}: {}.", capital(&next.who), next.what));
         paper.say(
             0,
             None,
             &format!(
-                "{}: {} {}: {}.{next}",
+                "{}: {} {}: {}.{next}  tenantry explain {}",
                 tenant.key,
                 name.as_str(),
                 facet.state.as_str(),
-                facet.evidence.what
+                facet.evidence.what,
+                tenant.key
             ),
         );
     }
@@ -266,6 +291,28 @@ pub fn portal(paper: &mut Paper, status: &Status) {
         "no call can show whether this was done; Microsoft says since 2026-09 that it belongs to the \
          deprecated SIEM API. Who has done it is recorded per tenant, and for this application id only",
     );
+}
+
+/// What came of asking people: `9 accepted, 1 declined, 2 waiting`.
+pub fn consent_line(counts: ConsentCounts) -> String {
+    let ConsentCounts { accepted, declined, waiting } = counts;
+    let parts: Vec<_> = [(accepted, "accepted"), (declined, "declined"), (waiting, "waiting")]
+        .into_iter()
+        .filter(|(n, _)| *n > 0)
+        .map(|(n, what)| format!("{n} {what}"))
+        .collect();
+    if parts.is_empty() { "nobody was asked".to_owned() } else { parts.join(", ") }
+}
+
+/// How many people were asked, by what came of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ConsentCounts {
+    /// Accepted, or signed in.
+    pub accepted: usize,
+    /// Said no, or were refused.
+    pub declined: usize,
+    /// Have not answered.
+    pub waiting: usize,
 }
 
 /// Writes what changed since the vault last remembered something new, which was at `latest`.
