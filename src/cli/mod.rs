@@ -5,6 +5,7 @@ mod completions;
 mod context;
 mod doctor;
 mod explain;
+mod export;
 mod init;
 mod keeping;
 mod offline;
@@ -169,6 +170,7 @@ enum Verb {
     Status(status::StatusArgs),
     Explain(explain::ExplainArgs),
     Doctor(doctor::DoctorArgs),
+    Export(export::ExportArgs),
     /// Print a secret or an id from the vault, on purpose
     ///
     /// The audit gets a line first. The value goes to stdout and nowhere else.
@@ -243,6 +245,7 @@ async fn run(common: Common, verb: Verb) -> Result<Verdict, Trouble> {
         Verb::Status(args) => status::run(args, common).await,
         Verb::Explain(args) => explain::run(args, common).await,
         Verb::Doctor(args) => doctor::run(args, common).await,
+        Verb::Export(args) => export::run(args, &common),
         Verb::Reveal(args) => keeping::reveal(args, common).await,
         Verb::Sandbox(args) => match args.command {
             Some(SandboxCommand::Reset) => sandbox::reset(&context::sandbox_folder(&common)),

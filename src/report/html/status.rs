@@ -162,17 +162,15 @@ fn line(tenant: &TenantStatus) -> Markup {
             (clean(&facet.evidence.what))
         };
     }
-    let next = FacetName::ALL.into_iter().find_map(|name| {
-        let facet = tenant.facet(name);
-        facet.waiting_for.map(|who| (who, facet))
-    });
-    match next {
-        Some((who, facet)) => html! {
-            b { "Turn: " (person(who)) }
-            (parts::since(facet))
-            @if let Some(next) = &facet.next_step { ": " (clean(&next.what)) }
+    let waiting = || FacetName::ALL.into_iter().map(|name| tenant.facet(name));
+    let next = waiting().find(|facet| facet.waiting_for.is_some() && facet.next_step.is_some());
+    let turn = waiting().find_map(|facet| facet.waiting_for);
+    match (next.and_then(|facet| Some((facet, facet.next_step.as_ref()?))), turn) {
+        (Some((facet, next)), _) => html! {
+            b { "Turn: " (clean(&next.who)) } (parts::since(facet)) ": " (clean(&next.what))
         },
-        None => html! { "Evidence" },
+        (None, Some(who)) => html! { b { "Turn: " (person(who)) } },
+        (None, None) => html! { "Evidence" },
     }
 }
 
