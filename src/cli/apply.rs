@@ -22,6 +22,7 @@ use crate::{
     ids::AppKey,
     inventory::FoundApp,
     plan::{Plan, diagnostic::Severity},
+    prove::Keeper,
     report::{
         apply as words,
         error::Trouble,
@@ -58,7 +59,7 @@ pub(super) struct ApplyArgs {
 pub(super) async fn run(args: ApplyArgs, common: Common) -> Result<Verdict, Trouble> {
     let mut context = Context::open(common).await?;
     let vault = context.vault().await?;
-    let Some(writer) = turn(&context, &vault).await? else {
+    let Some(writer) = turn(&context, &vault, "apply").await? else {
         let signal = context.stop.told().await;
         return Ok(Verdict::Stopped(signal));
     };
@@ -83,7 +84,8 @@ pub(super) async fn run(args: ApplyArgs, common: Common) -> Result<Verdict, Trou
         ));
     }
     let (outcome, listener) = carry_out(&mut context, &writer, &mut reading).await?;
-    let proved = proving::prove(&context, &vault, &reading, None).await;
+    let (keeper, fresh) = (Keeper::Writer(&writer), BTreeMap::new());
+    let proved = proving::prove(&context, &vault, &reading, None, keeper, &fresh).await;
     if let Err(error) = proving::remember(&writer, &reading, &proved).await {
         context.progress.say(&format!("warning: the vault could not remember this run: {error}\n"));
     }
@@ -119,7 +121,11 @@ pub(super) async fn run(args: ApplyArgs, common: Common) -> Result<Verdict, Trou
 }
 
 /// Waits for the vault's lock; nothing where the run is told to stop meanwhile.
-async fn turn(context: &Context, vault: &Vault) -> Result<Option<VaultWriter>, Trouble> {
+pub(super) async fn turn(
+    context: &Context,
+    vault: &Vault,
+    command: &str,
+) -> Result<Option<VaultWriter>, Trouble> {
     let progress = context.progress.clone();
     let waiting = move |holder: Option<&crate::vault::Holder>| {
         let who = holder.map_or_else(String::new, |holder| {
@@ -134,7 +140,7 @@ async fn turn(context: &Context, vault: &Vault) -> Result<Option<VaultWriter>, T
         progress.say(&format!("waiting: another run writes this fleet's vault{who}\n"));
     };
     tokio::select! {
-        locked = vault.lock("apply", waiting) => locked
+        locked = vault.lock(command, waiting) => locked
             .map(Some)
             .map_err(|error| vault_trouble("the vault cannot be locked; nothing was changed", &error)),
         _ = context.stop.told() => Ok(None),

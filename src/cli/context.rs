@@ -425,7 +425,14 @@ fn directories(manifest: &Manifest) -> Vec<NewDirectory> {
         domain: tenant.domain.clone(),
         name: tenant.name.clone(),
         home: false,
-        users: Vec::new(),
+        users: tenant
+            .connector
+            .needs()
+            .delegated
+            .then(|| tenant.sign_in_as.clone())
+            .flatten()
+            .into_iter()
+            .collect(),
     });
     std::iter::once(home).chain(customers).collect()
 }

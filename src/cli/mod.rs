@@ -17,6 +17,7 @@ mod reveal;
 mod sandbox;
 mod schema;
 mod status;
+mod tokens;
 mod validate;
 mod vault;
 
@@ -169,6 +170,9 @@ enum Verb {
     Apply(apply::ApplyArgs),
     Status(status::StatusArgs),
     Explain(explain::ExplainArgs),
+    /// Keep what sign-ins left alive
+    #[command(subcommand)]
+    Tokens(tokens::TokensCommand),
     Doctor(doctor::DoctorArgs),
     Export(export::ExportArgs),
     /// Print a secret or an id from the vault, on purpose
@@ -244,6 +248,7 @@ async fn run(common: Common, verb: Verb) -> Result<Verdict, Trouble> {
         Verb::Apply(args) => apply::run(args, common).await,
         Verb::Status(args) => status::run(args, common).await,
         Verb::Explain(args) => explain::run(args, common).await,
+        Verb::Tokens(tokens::TokensCommand::Refresh) => tokens::refresh(common).await,
         Verb::Doctor(args) => doctor::run(args, common).await,
         Verb::Export(args) => export::run(args, &common),
         Verb::Reveal(args) => keeping::reveal(args, common).await,

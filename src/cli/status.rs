@@ -1,5 +1,7 @@
 //! `tenantry status`
 
+use std::collections::BTreeMap;
+
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 
@@ -89,14 +91,18 @@ pub(super) async fn run(args: StatusArgs, common: Common) -> Result<Verdict, Tro
     let context = Context::open(common).await?;
     let vault = context.vault().await?;
     let reading = reading::read(&context, &vault, false).await?;
-    let proved = proving::prove(&context, &vault, &reading, args.as_of).await;
+    let turn = proving::Turn::try_take(&vault, "status").await;
+    let fresh = BTreeMap::new();
+    let proved =
+        proving::prove(&context, &vault, &reading, args.as_of, turn.keeper(), &fresh).await;
     // Whoever changes the vault meanwhile knows better than this reading.
     if args.as_of.is_none()
-        && let Ok(Some(writer)) = vault.try_lock("status").await
-        && let Err(error) = proving::remember(&writer, &reading, &proved).await
+        && let Some(writer) = turn.writer()
+        && let Err(error) = proving::remember(writer, &reading, &proved).await
     {
         context.progress.say(&format!("warning: the vault could not remember this run: {error}\n"));
     }
+    drop(turn);
     let status = match args.pending {
         Some(pending) => only(proved.status, pending),
         None => proved.status,

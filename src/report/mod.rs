@@ -12,3 +12,4 @@ pub mod plan;
 pub mod progress;
 pub mod schema;
 pub mod status;
+pub mod tokens;

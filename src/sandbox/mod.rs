@@ -241,6 +241,7 @@ impl Sandbox {
             },
             lag,
             issued,
+            codes: entra::codes::Codes::default(),
             traffic: match recording {
                 Recording::Off => None,
                 Recording::On => Some(Vec::new()),

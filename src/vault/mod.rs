@@ -39,9 +39,9 @@ pub use keys::{
 };
 pub use lock::Holder;
 pub use record::{
-    Attestation, AttestedOutcome, ConsentDenied, Contradiction, CredentialKind, CredentialRecord,
-    CredentialState, FacetMemory, NewRefreshToken, Ownership, Record, Records, TenantRecord,
-    TenantSeen, recognise,
+    Attestation, AttestedOutcome, ConsentDenied, ConsentSeen, Contradiction, CredentialKind,
+    CredentialRecord, CredentialState, FacetMemory, NewRefreshToken, Ownership, Record, Records,
+    TenantRecord, TenantSeen, recognise,
 };
 
 use folder::Folder;

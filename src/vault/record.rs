@@ -264,6 +264,17 @@ pub struct TenantSeen {
     pub facets: BTreeMap<String, (String, Option<String>)>,
     /// When its incidents were read, if they were.
     pub last_good: Option<Timestamp>,
+    /// Whether a token showed that consent was given.
+    pub consent: ConsentSeen,
+}
+
+/// What a run saw of a tenant's consent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConsentSeen {
+    /// A token carries all that is asked for: an earlier no is over.
+    Proved,
+    /// It does not, or none was given.
+    NotProved,
 }
 
 /// Why a record and what is asked of it do not go together.
@@ -386,7 +397,7 @@ impl Record {
     /// # Errors
     /// The tenant is pinned to another directory; nothing is remembered then.
     pub fn remember(&mut self, seen: &TenantSeen, at: Timestamp) -> Result<(), Contradiction> {
-        let TenantSeen { tenant, id, facets, last_good } = seen;
+        let TenantSeen { tenant, id, facets, last_good, consent } = seen;
         let known = self.pin(tenant, *id)?;
         for (name, (state, waiting_for)) in facets {
             let same = known
@@ -403,6 +414,10 @@ impl Record {
             }
         }
         known.last_good = known.last_good.max(*last_good);
+        match consent {
+            ConsentSeen::Proved => known.consent_denied = None,
+            ConsentSeen::NotProved => {}
+        }
         Ok(())
     }
 
@@ -578,6 +593,7 @@ mod tests {
                 ("waiting".into(), Some("analyst".into())),
             )]),
             last_good: Some(seconds(5)),
+            consent: ConsentSeen::NotProved,
         };
         record.remember(&seen, seconds(10)).unwrap();
         seen.last_good = None;

@@ -107,6 +107,23 @@ const ROOMS: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "consent",
+        &[
+            "cloud",
+            "entra",
+            "event",
+            "failure",
+            "http",
+            "ids",
+            "links",
+            "plan",
+            "registration",
+            "secret",
+            "stop",
+            "vault",
+        ],
+    ),
+    (
         "report",
         &[
             "connector",

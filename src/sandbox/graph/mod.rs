@@ -18,7 +18,7 @@ mod passwords;
 pub(super) mod path;
 mod policies;
 mod policy_rules;
-mod principals;
+pub(super) mod principals;
 pub(super) mod route;
 mod security;
 mod write;
