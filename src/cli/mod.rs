@@ -7,6 +7,7 @@ mod consent;
 mod context;
 mod doctor;
 mod explain;
+mod export;
 mod init;
 mod keeping;
 mod offline;
@@ -177,6 +178,7 @@ enum Verb {
     Tokens(tokens::TokensCommand),
     Attest(attest::AttestArgs),
     Doctor(doctor::DoctorArgs),
+    Export(export::ExportArgs),
     /// Print a secret or an id from the vault, on purpose
     ///
     /// The audit gets a line first. The value goes to stdout and nowhere else.
@@ -254,6 +256,7 @@ async fn run(common: Common, verb: Verb) -> Result<Verdict, Trouble> {
         Verb::Tokens(tokens::TokensCommand::Refresh) => tokens::refresh(common).await,
         Verb::Attest(args) => attest::run(args, common).await,
         Verb::Doctor(args) => doctor::run(args, common).await,
+        Verb::Export(args) => export::run(args, &common),
         Verb::Reveal(args) => keeping::reveal(args, common).await,
         Verb::Sandbox(args) => match args.command {
             Some(SandboxCommand::Reset) => sandbox::reset(&context::sandbox_folder(&common)),

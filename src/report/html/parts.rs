@@ -27,7 +27,7 @@ const fn class(ink: Ink) -> &'static str {
 }
 
 fn with_mark(mark: &str, word: &Word) -> Markup {
-    html! { span.m class=(class(word.ink())) { i aria-hidden="true" { (mark) } " " (word.text()) } }
+    html! { span class={ "m " (class(word.ink())) } { i aria-hidden="true" { (mark) } " " (word.text()) } }
 }
 
 /// A facet's word behind its mark.
@@ -84,7 +84,7 @@ pub(super) fn moment(at: Timestamp) -> Markup {
 /// Since when it has been so.
 pub(super) fn since(facet: &Facet) -> Markup {
     html! {
-        @if let Some(since) = facet.since { " since " (since.strftime("%Y-%m-%d")) }
+        @if let Some(since) = facet.since { ", waiting since " (since.strftime("%Y-%m-%d")) }
     }
 }
 

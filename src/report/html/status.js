@@ -55,7 +55,7 @@ function reveal() {
 document.documentElement.classList.add("js");
 filter.hidden = false;
 filter.addEventListener("submit", (event) => event.preventDefault());
-filter.addEventListener("input", apply);
+for (const kind of ["input", "change"]) filter.addEventListener(kind, apply);
 document.addEventListener("click", (event) => {
   const button = event.target.closest("button.c");
   if (button) copy(button);

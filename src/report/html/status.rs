@@ -162,17 +162,15 @@ fn line(tenant: &TenantStatus) -> Markup {
             (clean(&facet.evidence.what))
         };
     }
-    let next = FacetName::ALL.into_iter().find_map(|name| {
-        let facet = tenant.facet(name);
-        facet.waiting_for.map(|who| (who, facet))
-    });
-    match next {
-        Some((who, facet)) => html! {
-            b { "Turn: " (person(who)) }
-            (parts::since(facet))
-            @if let Some(next) = &facet.next_step { ": " (clean(&next.what)) }
+    let waiting = || FacetName::ALL.into_iter().map(|name| tenant.facet(name));
+    let next = waiting().find(|facet| facet.waiting_for.is_some() && facet.next_step.is_some());
+    let turn = waiting().find_map(|facet| facet.waiting_for);
+    match (next.and_then(|facet| Some((facet, facet.next_step.as_ref()?))), turn) {
+        (Some((facet, next)), _) => html! {
+            b { "Turn: " (clean(&next.who)) } (parts::since(facet)) ": " (clean(&next.what))
         },
-        None => html! { "Evidence" },
+        (None, Some(who)) => html! { b { "Turn: " (person(who)) } },
+        (None, None) => html! { "Evidence" },
     }
 }
 
@@ -229,5 +227,112 @@ fn list(
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::{
+        connector::Connector,
+        status::{Evidence, EvidenceKind, NextStep},
+    };
+
+    const HOSTILE: &str = "</title></script><script>alert(1)</script>\" onload='x'\u{202e}";
+
+    fn tenant(key: &str, link: &str) -> TenantStatus {
+        let facet = Facet {
+            state: State::Waiting,
+            waiting_for: Some(WaitingFor::PortalAdmin),
+            evidence: Evidence {
+                kind: EvidenceKind::Observed,
+                at: Timestamp::UNIX_EPOCH,
+                what: HOSTILE.to_owned(),
+            },
+            checked_at: Timestamp::UNIX_EPOCH,
+            since: None,
+            next_step: Some(NextStep {
+                who: HOSTILE.to_owned(),
+                what: HOSTILE.to_owned(),
+                link: Some(link.parse().unwrap()),
+                values: BTreeMap::from([("application id", HOSTILE.to_owned())]),
+                command: Some(HOSTILE.to_owned()),
+            }),
+            ends: None,
+        };
+        TenantStatus {
+            key: key.parse().unwrap(),
+            name: HOSTILE.to_owned(),
+            tenant_id: None,
+            client_id: None,
+            connector: Connector::MsspSiem,
+            overall: Overall::Onboarding,
+            facets: FacetName::ALL.into_iter().map(|name| (name, facet.clone())).collect(),
+            last_good: None,
+        }
+    }
+
+    fn report(tenants: Vec<TenantStatus>) -> String {
+        status(
+            &Status {
+                fleet: "acme-soc".parse().unwrap(),
+                home: "6f1c0f5e-0000-4000-8000-000000000100".parse().unwrap(),
+                as_of: Timestamp::UNIX_EPOCH,
+                tenants,
+            },
+            false,
+        )
+    }
+
+    #[test]
+    fn foreign_text_is_only_text_wherever_it_stands() {
+        let page = report(vec![tenant("contoso", "https://a.example/?x=\"'<b>")]);
+        assert!(!page.contains("<script>alert"), "{page}");
+        assert!(!page.contains("\" onload"), "{page}");
+        assert!(!page.contains('\u{202e}'), "{page}");
+        // Its name twice, its evidence, its step: each at least once, each escaped.
+        assert!(page.matches("&lt;script&gt;alert(1)").count() > 10, "{page}");
+    }
+
+    #[test]
+    fn only_the_web_is_linked_to() {
+        for link in ["javascript:alert(1)", "data:text/html,x", "file:///etc/passwd"] {
+            let page = report(vec![tenant("contoso", link)]);
+            assert!(!page.contains(&format!("href=\"{link}")), "{link}");
+            assert!(page.contains(&format!("<code class=\"v\">{link}")), "{link} is told as text");
+        }
+        let page = report(vec![tenant("contoso", "https://a.example/")]);
+        assert!(page.contains("href=\"https://a.example/\""), "{page}");
+    }
+
+    #[test]
+    fn a_step_that_stands_under_six_facets_is_told_once() {
+        let page = report(vec![tenant("contoso", "https://a.example/")]);
+        let cards = page.split("class=\"cards\"").nth(1).unwrap();
+        let cards = cards.split("</tbody>").next().unwrap();
+        assert_eq!(cards.matches("Next: as under").count(), 5);
+        assert_eq!(cards.matches("href=\"https://a.example/\"").count(), 1);
+    }
+
+    #[test]
+    fn a_thousand_tenants_stay_a_file_that_opens() {
+        let link = "https://security.microsoft.com/?tid=6f1c0f5e-0000-4000-8000-000000000100";
+        let tenants = (0..1000).map(|n| tenant(&format!("t{n}"), link)).collect();
+        let size = report(tenants).len();
+        assert!(size < 9_000_000, "{size} bytes");
+    }
+
+    #[test]
+    fn what_somebody_said_is_not_marked_like_what_was_proved() {
+        let mut said = tenant("contoso", "https://a.example/");
+        let portal = said.facets.get_mut(&FacetName::Portal).unwrap();
+        (portal.state, portal.evidence.kind) = (State::Ok, EvidenceKind::Attested);
+        let page = report(vec![said]);
+        assert!(page.contains("✎</i> attested"), "{page}");
+        assert!(!page.contains("✓</i> ok"), "{page}");
     }
 }
