@@ -273,6 +273,12 @@ mod tests {
             overall: Overall::Onboarding,
             facets: FacetName::ALL.into_iter().map(|name| (name, facet.clone())).collect(),
             last_good: None,
+            asked: crate::status::Asked {
+                app_name: HOSTILE.to_owned(),
+                permissions: std::collections::BTreeSet::new(),
+                landing: Some(HOSTILE.to_owned()),
+                sign_in_as: Some(HOSTILE.to_owned()),
+            },
         }
     }
 
