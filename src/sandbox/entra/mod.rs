@@ -1,6 +1,7 @@
 //! Entra ID: tokens, discovery, and the pages where people sign in and consent.
 
 pub(super) mod arm;
+mod asking;
 mod client;
 pub(super) mod codes;
 pub(super) mod discovery;
@@ -8,6 +9,7 @@ pub(super) mod errors;
 pub(super) mod grants;
 pub(super) mod jwt;
 mod redirect;
+mod refusals;
 mod route;
 mod scopes;
 pub(super) mod token;

@@ -3,10 +3,11 @@
 use hyper::Method;
 
 use super::{
+    asking::Purpose,
     discovery::{self, Version},
     errors::Aadsts,
     token::{self, Endpoint},
-    visit::{self, Purpose},
+    visit,
 };
 use crate::sandbox::{
     engine::{Context, State},

@@ -7,13 +7,13 @@
 use hyper::Method;
 
 use super::{
-    codes::{Account, Challenge, Code, Factor, Use, Visit},
+    asking::{Asking, Mode, Purpose, Refused, read},
+    codes::{Account, Code, Factor, Use, Visit},
     errors::Aadsts,
     grants::{self, For, Kind, NoSuchService, OPENID, Permission},
-    redirect::{self, Platform},
-    scopes::{self, Names, Offline, Wanted},
-    token::{self, Endpoint},
-    user_token,
+    refusals,
+    scopes::{Names, Offline, Wanted},
+    token::Endpoint,
 };
 use crate::sandbox::{
     engine::{Context, State},
@@ -21,58 +21,11 @@ use crate::sandbox::{
     pages::login::{self, Asked, Choice, Reach},
     random,
     world::{
-        apps::App,
         directory::{SignInPolicy, User},
         first_party,
         people::{self, Power},
     },
 };
-
-/// What a link is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::sandbox) enum Purpose {
-    /// A code for an app.
-    Authorize,
-    /// Consent for the whole directory.
-    AdminConsent,
-}
-
-/// How an answer is carried to the redirect URI.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mode {
-    Query,
-    Fragment,
-    FormPost,
-}
-
-/// A link that was read and found in order.
-struct Asking {
-    app: App,
-    /// The directory; nothing for `common` and `organizations`: the account's own.
-    tenant: Option<String>,
-    purpose: Purpose,
-    endpoint: Endpoint,
-    redirect: String,
-    sent_redirect: Option<String>,
-    platform: Platform,
-    mode: Mode,
-    state: Option<String>,
-    scope: Option<String>,
-    wanted: Option<Wanted>,
-    challenge: Option<Challenge>,
-    nonce: Option<String>,
-    prompt: Option<String>,
-    hint: String,
-    link: String,
-}
-
-/// Why a link leads nowhere.
-enum Refused {
-    /// People see it on the page.
-    Page(Aadsts),
-    /// The app is told.
-    Redirect(Box<Asking>, Aadsts),
-}
 
 /// Answers a visit.
 pub(in crate::sandbox) fn answer(
@@ -109,192 +62,6 @@ pub(in crate::sandbox) fn answer(
 fn on_page(state: &State, refusal: &Aadsts) -> Response {
     let text = refusal.description(state.world.now(), &random::guid(), &random::guid());
     login::trouble(&text)
-}
-
-fn read(
-    state: &State,
-    context: &Context<'_>,
-    request: &Request,
-    tenant: &str,
-    purpose: Purpose,
-    endpoint: Endpoint,
-) -> Result<Asking, Refused> {
-    let page = Refused::Page;
-    let query = request.query.clone().unwrap_or_default();
-    let pairs = form_pairs(query.as_bytes());
-    for (i, (name, _)) in pairs.iter().enumerate() {
-        if pairs[..i].iter().any(|(n, _)| n == name) {
-            return Err(page(Aadsts::invalid_request(
-                9_000_411,
-                format!(
-                    "The request is not properly formatted. The parameter '{name}' is duplicated."
-                ),
-            )));
-        }
-    }
-    let get = |name: &str| {
-        pairs.iter().find(|(n, _)| n == name).map(|(_, v)| v.clone()).filter(|v| !v.is_empty())
-    };
-    let client = get("client_id").ok_or_else(|| page(Aadsts::missing("client_id")))?;
-    let name = tenant.to_ascii_lowercase();
-    let shared = ["common", "organizations", "consumers"].contains(&name.as_str());
-    let found = state.world.client(&client.to_ascii_lowercase());
-    let open = match (purpose, endpoint, name.as_str()) {
-        (Purpose::Authorize, _, "common" | "organizations") => true,
-        (Purpose::AdminConsent, Endpoint::V1, "common") => true,
-        (Purpose::AdminConsent, Endpoint::V2, "organizations") => true,
-        _ => false,
-    };
-    let directory = if open && found.is_none_or(|(_, app)| app.audience() != "AzureADMyOrg") {
-        None
-    } else if shared && found.is_some_and(|(_, app)| app.audience() != "AzureADMyOrg") {
-        return Err(page(Aadsts::invalid_request(90_013, "Invalid input received from the user.")));
-    } else {
-        Some(token::directory(&state.world, tenant, &client).map_err(page)?)
-    };
-    let unknown = || {
-        page(Aadsts::new(
-            400,
-            "unauthorized_client",
-            700_016,
-            format!(
-                "Application with identifier '{client}' was not found in the directory '{}'. This can happen \
-                 if the application has not been installed by the administrator of the tenant or consented to \
-                 by any user in the tenant. You may have sent your authentication request to the wrong tenant.",
-                directory.map_or("Microsoft", |d| d.meta.name.as_str())
-            ),
-        ))
-    };
-    let (home, app) = found.ok_or_else(unknown)?;
-    if let Some(directory) = directory
-        && app.audience() == "AzureADMyOrg"
-        && home != directory.meta.id
-    {
-        if directory.principals.by_app_id(app.app_id()).is_none() {
-            return Err(unknown());
-        }
-        return Err(page(Aadsts::new(
-            400,
-            "unauthorized_client",
-            650_059,
-            format!(
-                "The application (appId:{client}) is not configured for use in tenant (tenantId: {}). The value \
-                 AzureADMyOrg set for application property SignInAudience is limiting its use in the tenant.",
-                directory.meta.id
-            ),
-        )));
-    }
-    let sent_redirect = get("redirect_uri");
-    let (platform, redirect) = redirect::find(app, sent_redirect.as_deref()).map_err(page)?;
-    let mut asking = Asking {
-        app: app.clone(),
-        tenant: directory.map(|d| d.meta.id.clone()),
-        purpose,
-        endpoint,
-        redirect,
-        sent_redirect,
-        platform,
-        mode: Mode::Query,
-        state: get("state"),
-        scope: get("scope"),
-        wanted: None,
-        challenge: None,
-        nonce: get("nonce"),
-        prompt: get("prompt"),
-        hint: get("login_hint").unwrap_or_default(),
-        link: format!("{}?{query}", request.path),
-    };
-    let tell = |asking: Asking, refusal: Aadsts| Err(Refused::Redirect(Box::new(asking), refusal));
-    if purpose == Purpose::AdminConsent {
-        if endpoint == Endpoint::V2 {
-            let Some(scope) = asking.scope.clone() else {
-                return tell(asking, Aadsts::missing("scope"));
-            };
-            match scopes::read(&scope, directory, request, context.base) {
-                Ok(wanted) => asking.wanted = Some(wanted),
-                Err(refusal) => return tell(asking, refusal),
-            }
-        }
-        return Ok(asking);
-    }
-    asking.mode = match get("response_mode").as_deref() {
-        None | Some("query") => Mode::Query,
-        Some("fragment") => Mode::Fragment,
-        Some("form_post") => Mode::FormPost,
-        Some(other) => {
-            let refusal = Aadsts::invalid_request(
-                70_007,
-                format!(
-                    "'{other}' is not a supported value of 'response_mode' when requesting a token."
-                ),
-            );
-            return tell(asking, refusal);
-        }
-    };
-    match get("response_type").as_deref() {
-        Some("code") => {}
-        None => return tell(asking, Aadsts::missing("response_type")),
-        Some(other) => {
-            let refusal = Aadsts::new(
-                400,
-                "unsupported_response_type",
-                700_054,
-                format!("response_type '{other}' is not enabled for the application."),
-            );
-            return tell(asking, refusal);
-        }
-    }
-    let prompts = ["none", "login", "consent", "select_account", "create"];
-    if asking.prompt.as_deref().is_some_and(|p| !prompts.contains(&p)) {
-        let refusal = Aadsts::invalid_request(90_023, "Unsupported 'prompt' value.");
-        return tell(asking, refusal);
-    }
-    let wanted = match endpoint {
-        Endpoint::V2 if get("resource").is_some() => Err(Aadsts::invalid_request(
-            901_002,
-            "The 'resource' request parameter is not supported.",
-        )),
-        Endpoint::V2 => match &asking.scope {
-            Some(scope) => scopes::read(scope, directory, request, context.base),
-            None => Err(Aadsts::missing("scope")),
-        },
-        Endpoint::V1 => match get("resource") {
-            Some(resource) => scopes::of_resource(&resource, directory, request, context.base),
-            None => Err(Aadsts::missing("resource")),
-        },
-    };
-    match wanted {
-        Ok(wanted) => asking.wanted = Some(wanted),
-        Err(refusal) => return tell(asking, refusal),
-    }
-    let method = get("code_challenge_method");
-    asking.challenge = match (get("code_challenge"), method.as_deref()) {
-        (None, None) => None,
-        (None, Some(_)) => return tell(asking, Aadsts::missing("code_challenge")),
-        (Some(text), method) => {
-            let length = (43..=128).contains(&text.len());
-            let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || "-._~".contains(c));
-            match method {
-                Some("S256") if length && plain => Some(Challenge::S256(text)),
-                None | Some("plain") if length && plain => Some(Challenge::Plain(text)),
-                Some("S256" | "plain") | None => {
-                    let refusal = Aadsts::invalid_request(
-                        501_491,
-                        "Invalid size of Code_Challenge parameter.",
-                    );
-                    return tell(asking, refusal);
-                }
-                Some(_) => {
-                    let refusal = Aadsts::invalid_request(
-                        501_492,
-                        "Invalid Code_Challenge_method parameter.",
-                    );
-                    return tell(asking, refusal);
-                }
-            }
-        }
-    };
-    Ok(asking)
 }
 
 /// The page where an account is chosen: the provider's people, and the directory's own.
@@ -440,9 +207,9 @@ fn admitted(
     let user = state
         .world
         .member(tenant, &home, &at_home)
-        .ok_or_else(|| user_token::stranger(directory, account, app.app_id(), app.name()))?;
+        .ok_or_else(|| refusals::stranger(directory, account, app.app_id(), app.name()))?;
     if at_home.disabled || user.disabled {
-        return Err(user_token::disabled());
+        return Err(refusals::disabled());
     }
     let principal = directory.principals.by_app_id(app.app_id());
     if principal.is_some_and(|p| p["accountEnabled"] == false) {
@@ -454,7 +221,7 @@ fn admitted(
         ));
     }
     match directory.meta.sign_in.policy {
-        SignInPolicy::Block => Err(user_token::blocked(directory)),
+        SignInPolicy::Block => Err(refusals::blocked(directory)),
         SignInPolicy::None | SignInPolicy::Mfa | SignInPolicy::Location => Ok(user),
     }
 }

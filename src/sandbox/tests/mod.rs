@@ -6,6 +6,7 @@ mod keeping;
 mod misbehaviour;
 mod neighbours;
 mod reading;
+mod refreshing;
 mod refusals;
 mod support;
 mod tokens;
