@@ -134,7 +134,7 @@ pub fn consent_list(view: &ConsentView) -> String {
 fn consent_row(row: &ConsentRow, token: &str) -> Markup {
     let ConsentRow { key, name, what, who, state, start } = row;
     let step = match what {
-        RowKind::AdminConsent => "consents, as an administrator of this customer",
+        RowKind::AdminConsent => "consents",
         RowKind::SignIn => "signs in, to read this customer's incidents",
     };
     let (class, mark, word) = match state {

@@ -4,4 +4,5 @@
 
 mod driver;
 mod landing;
+mod list;
 mod report;
