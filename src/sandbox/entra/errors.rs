@@ -18,9 +18,9 @@ pub(in crate::sandbox) struct Aadsts {
     /// The sentence after it.
     pub(in crate::sandbox) message: String,
     /// OAuth's `suberror`: what kind of person's help is needed.
-    suberror: Option<&'static str>,
+    pub(super) suberror: Option<&'static str>,
     /// What a new sign-in must satisfy, as JSON in a string.
-    claims: Option<String>,
+    pub(super) claims: Option<String>,
 }
 
 impl Aadsts {

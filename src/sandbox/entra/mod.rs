@@ -12,5 +12,6 @@ mod route;
 mod scopes;
 pub(super) mod token;
 mod user_token;
+mod visit;
 
 pub(super) use route::{Target, answer, route};

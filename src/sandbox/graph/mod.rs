@@ -160,6 +160,8 @@ fn dispatch(call: &mut Call<'_>, operation: Operation) -> Result<Response, Refus
         | O::OpenidConfiguration
         | O::InstanceDiscovery
         | O::SigningKeys
+        | O::Authorize
+        | O::AdminConsent
         | O::LoginPage
         | O::ListDefenderIncidents
         | O::GetDefenderIncident

@@ -1,6 +1,7 @@
 //! The sandbox over real https, as other people's clients see it.
 
 mod applications;
+mod consenting;
 mod keeping;
 mod misbehaviour;
 mod neighbours;
