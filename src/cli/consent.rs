@@ -8,6 +8,7 @@ use std::{
 };
 
 use clap::Args;
+use futures::{StreamExt, stream};
 use tokio::sync::mpsc;
 use url::Url;
 
@@ -26,9 +27,10 @@ use crate::{
     event::Event,
     failure::Failure,
     ids::TenantKey,
-    manifest::ConsentStrategy,
+    manifest::{ConsentStrategy, LOOPBACK_PAGE},
     plan::{Scope, manual::ManualKind},
     prove::{self, Keeper},
+    registration::RedirectUri,
     report::{
         apply::exit_line,
         consent as words,
@@ -38,6 +40,7 @@ use crate::{
         progress::{Bar, Phase},
         status as status_words,
     },
+    sandbox::{Opened, Sandbox},
     status::{FacetName, Status, WaitingFor},
     vault::VaultWriter,
     verdict::Verdict,
@@ -202,6 +205,7 @@ fn asks(
         .iter()
         .filter_map(|question| {
             let held = question.who();
+
             let tenant = manifest.tenants.get(&held.tenant)?;
             let app = manifest.apps.get(&held.app)?;
             let kind = turn(&held.tenant)?;
@@ -213,7 +217,12 @@ fn asks(
             let (what, who) = match kind {
                 ManualKind::AdminConsent => (
                     What::AdminConsent {
-                        landing: tenant.consent.redirect_uri.clone(),
+                        landing: match tenant.consent.strategy {
+                            ConsentStrategy::Link | ConsentStrategy::Grant => {
+                                tenant.consent.redirect_uri.clone()
+                            }
+                            ConsentStrategy::Browser => Some(RedirectUri::new(LOOPBACK_PAGE)),
+                        },
                         then: reader,
                     },
                     format!("an administrator of {}", tenant.name),
@@ -253,14 +262,15 @@ async fn phase(
     if asks.is_empty() || context.stop.requested().is_some() {
         return Ok(BTreeMap::new());
     }
-    let can_ask = way == Way::Paste || context.may_ask();
+    let people = context.people();
+    let can_ask = people.is_some() || way == Way::Paste || context.may_ask();
     let (mut now, mut later) = (Vec::new(), 0);
     for mut ask in asks {
         let strategy = context.manifest.tenants.get(&ask.tenant).map(|t| t.consent.strategy);
         match (&mut ask.what, strategy) {
             (What::AdminConsent { .. }, Some(ConsentStrategy::Browser)) if can_ask => {
-                if let (What::AdminConsent { landing: _, then }, SignIns::LeftAlone) =
-                    (&mut ask.what, sign_ins)
+                if let (What::AdminConsent { landing: _, then }, SignIns::LeftAlone, None) =
+                    (&mut ask.what, sign_ins, people)
                 {
                     *then = None;
                 }
@@ -268,8 +278,12 @@ async fn phase(
             }
             (What::AdminConsent { .. }, _) => {
                 link(context, reading, &ask);
-                later += 1;
+                match people {
+                    Some(_) => now.push(ask),
+                    None => later += 1,
+                }
             }
+            (What::SignIn(_), _) if people.is_some() => now.push(ask),
             (What::SignIn(_), _) if sign_ins == SignIns::Asked && can_ask => now.push(ask),
             (What::SignIn(reader), _) => {
                 let command = context.common.command("consent");
@@ -292,12 +306,14 @@ async fn phase(
     };
     let desk = Arc::new(Desk::new(office, now));
     count(&bar, &desk, later);
-    if !desk.view().is_empty() {
-        match way {
-            Way::Page => page(context, &desk, wait, &bar, later).await?,
-            Way::Paste => paste(context, &desk, wait).await,
-        }
-        count(&bar, &desk, later);
+    match (people, way) {
+        _ if desk.view().is_empty() => {}
+        (Some(world), _) => played(context, world, &desk, &bar).await,
+        (None, Way::Page) => page(context, &desk, wait, &bar, later).await?,
+        (None, Way::Paste) => paste(context, &desk, wait).await,
+    }
+    count(&bar, &desk, later);
+    if people.is_none() {
         context.progress.say(&words::silent(&desk.view()));
     }
     bar.finish();
@@ -311,10 +327,8 @@ fn link(context: &Context, reading: &Reading, ask: &Ask) {
     let link = manual.iter().find(|step| step.kind == kind).and_then(|step| step.link.clone());
     // The plan asks nobody whose consent it remembers; a proof may know better.
     let link = link.unwrap_or_else(|| {
-        let landing = match &ask.what {
-            What::AdminConsent { landing, then: _ } => landing.as_ref(),
-            What::SignIn(_) => None,
-        };
+        let tenant = context.manifest.tenants.get(&ask.tenant);
+        let landing = tenant.and_then(|tenant| tenant.consent.redirect_uri.as_ref());
         crate::links::admin_consent(&context.cloud, ask.directory, ask.client, landing)
     });
     context.events.say(Event::ConsentLink { tenant: ask.tenant.clone(), kind, link });
@@ -372,6 +386,43 @@ async fn page(
     Ok(())
 }
 
+/// The world's people answer, each handed the link that is for them.
+async fn played(context: &Context, world: &Sandbox, desk: &Desk, bar: &Bar) {
+    let Ok(page) = Url::parse(LOOPBACK_PAGE) else { return };
+    let mut asked = 0;
+    // Longer as it goes on: an analyst's turn comes after the consent.
+    while asked < desk.view().len() && context.stop.requested().is_none() {
+        let rows = desk.view();
+        let parallelism = usize::from(context.common.parallelism);
+        stream::iter(rows.iter().enumerate().skip(asked))
+            .for_each_concurrent(parallelism, async |(number, row)| {
+                if context.stop.requested().is_some() {
+                    return;
+                }
+                let page = match &row.ask.what {
+                    What::AdminConsent { .. } => None,
+                    What::SignIn(_) => Some(&page),
+                };
+                let opened = match desk.link(number, page) {
+                    Ok(link) => world.open(link.as_str()),
+                    Err(failure) => Opened::Shown(failure.message),
+                };
+                match opened {
+                    Opened::Landed(address) => {
+                        if let Err(why) = desk.take(&address).await {
+                            desk.shown(number, &why.to_string());
+                        }
+                    }
+                    Opened::Shown(words) => drop(desk.shown(number, &words)),
+                    Opened::Nobody => {}
+                }
+                count(bar, desk, 0);
+            })
+            .await;
+        asked = rows.len();
+    }
+}
+
 /// Whether a browser can show itself: without a display the address alone is printed.
 fn has_display() -> bool {
     if cfg!(any(target_os = "macos", target_os = "windows")) {
@@ -385,7 +436,7 @@ fn has_display() -> bool {
 /// One question after the other: the link to stderr, the address from stdin.
 async fn paste(context: &Context, desk: &Arc<Desk>, wait: Duration) {
     // Registered without a port; nobody listens there, and the address is all that is wanted.
-    let Ok(redirect) = Url::parse("http://localhost/tenantry") else { return };
+    let Ok(redirect) = Url::parse(LOOPBACK_PAGE) else { return };
     let mut lines = lines();
     let mut number = 0;
     // Longer as it goes on: an analyst's turn comes after the consent.

@@ -220,7 +220,8 @@ impl Desk {
                     scopes: &reader.scopes,
                     state: state.secret(),
                     pkce: &pkce,
-                    login_hint: None,
+                    // The one who is asked, so that nobody signs in with the session that is at hand.
+                    login_hint: Some(&reader.user),
                 };
                 (entra::authorize_url(&asked)?, Some(page.clone()))
             }
