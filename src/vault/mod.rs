@@ -404,6 +404,30 @@ impl VaultWriter {
         self.write(move |folder| folder.keep_refresh_token(&app, new, &identities)).await
     }
 
+    /// Keeps the refresh token of a sign-in that just took place, and gives the audit its line:
+    /// `who` ran `command`. Rotations have none: nobody decided them.
+    ///
+    /// # Errors
+    /// As [`VaultWriter::keep_refresh_token`]; or the line could not be written, and the token is
+    /// kept all the same.
+    pub async fn keep_sign_in(
+        &self,
+        app: &AppKey,
+        new: NewRefreshToken,
+        who: &str,
+        command: &str,
+    ) -> Result<Nonce, VaultError> {
+        let entry = AuditEntry::new(new.at, who, command)
+            .step("sign-in")
+            .app(app)
+            .tenant(&new.tenant)
+            .id("directory", new.directory)
+            .id("user", &new.user);
+        let nonce = self.keep_refresh_token(app, new).await?;
+        self.audit(entry.id("nonce", &nonce)).await?;
+        Ok(nonce)
+    }
+
     /// Drops a tenant's refresh token, if one is held; says whether one was.
     ///
     /// # Errors

@@ -162,8 +162,7 @@ async fn child_that_dies_at_a_rotation() {
     let vault = Vault::open(&location, &fleet(), KeySource::folder(place.join("keys"))).await;
     let hand = writer(&vault.unwrap()).await;
     let app = "contoso".parse().unwrap();
-    hand.keep_refresh_token(&app, token("contoso", directory(1), NEW)).await.unwrap();
-    hand.audit(AuditEntry::new(seconds(1), "ada", "consent").step("sign-in")).await.unwrap();
+    hand.keep_sign_in(&app, token("contoso", directory(1), NEW), "ada", "consent").await.unwrap();
 }
 
 #[tokio::test]
@@ -190,6 +189,10 @@ async fn killed_at_any_write_of_a_rotation_a_token_is_there() {
         hand.keep_refresh_token(&record.app, token("contoso", directory(1), "next")).await.unwrap();
         assert_eq!(held(&hand, &record.app, "contoso").await.as_deref(), Some("next"));
         if child.status.success() {
+            let audit = fs::read_to_string(place.folder().join("audit.jsonl")).unwrap();
+            let line: AuditEntry = serde_json::from_str(audit.trim()).unwrap();
+            assert_eq!((line.step.as_deref(), line.who.as_str()), (Some("sign-in"), "ada"));
+            assert!(line.ids.contains_key("nonce") && !audit.contains("canary"));
             break;
         }
     }
