@@ -5,6 +5,8 @@
 //! asked, an analyst's by whose token the code gives. No words for screens, and no state on disk:
 //! what was asked dies with the run.
 
+#[cfg(test)]
+mod against_sandbox;
 mod answer;
 mod desk;
 mod guard;
