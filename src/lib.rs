@@ -2,13 +2,14 @@
 //!
 //! The rooms, in the order in which data flows through them: `manifest` says what is wanted,
 //! `graph` reads what there is into `inventory`, `vault` knows what Graph never tells twice;
-//! `plan` compares and decides, `apply` obeys, `prove` asks what works, `status` puts it together,
+//! `plan` compares and decides, `apply` obeys, `consent` asks people, `prove` asks what works, `status` puts it together,
 //! `report` has the words, `cli` the verbs, and `sandbox` plays Microsoft.
 
 pub mod apply;
 pub mod cli;
 pub mod cloud;
 pub mod connector;
+pub mod consent;
 pub mod defender;
 pub mod entra;
 pub mod event;

@@ -1,50 +1,69 @@
-//! Asks the services what works: a token in each customer's directory, then one call.
+//! Asks the services what works: tokens in each customer's directory, then one call.
 //!
 //! A proof never changes anything at Microsoft: a token request leaves nothing behind, and the call
-//! is a `GET`.
+//! is a `GET`. What it changes is the vault: a refresh token that was used is replaced by the one
+//! that came with the answer.
 
-use std::{collections::BTreeMap, sync::Arc, sync::Mutex};
+mod app_tokens;
+mod held;
+#[cfg(test)]
+mod tests;
 
-use futures::{StreamExt, stream};
-use jiff::{SignedDuration, Timestamp};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, PoisonError},
+};
 
+use futures::{StreamExt, future, stream};
+use jiff::Timestamp;
+
+pub use self::held::{Held, held};
+use self::{
+    app_tokens::{AppTokens, Shown},
+    held::{Used, age, use_token},
+};
 use crate::{
     cloud::Cloud,
-    connector::{Needs, Probe},
+    connector::Needs,
     defender,
-    entra::{self, SecretAge},
+    entra::{AppToken, UserToken},
     failure::{Cause, Failure},
     http::Network,
-    ids::{AppKey, ClientId, Nonce, TenantId, TenantKey},
+    ids::{AppKey, Nonce, ResourceId, TenantKey},
     manifest::Manifest,
     plan::{Plan, Seen, secrets},
     registration::PermissionKind,
     secret::Secret,
-    status::{AccessProof, Proofs, TokenProof},
+    status::{AccessProof, Proofs, RefreshProof, TokenProof},
     stop::Stop,
-    vault::Vault,
+    vault::{Vault, VaultWriter},
 };
-
-/// Entra may not know a secret for about a minute after it was made.
-const FRESH_FOR: SignedDuration = SignedDuration::from_mins(1);
 
 /// One tenant to ask about.
 #[derive(Debug, Clone)]
 pub struct Question {
-    tenant: TenantKey,
-    directory: TenantId,
-    client: ClientId,
-    app: AppKey,
-    nonce: Nonce,
-    age: SecretAge,
+    /// Whose app, with which secret, where, and as whom it reads.
+    who: Held,
     needs: &'static Needs,
-    roles: Vec<String>,
+    /// The application permissions that the app has, by API. The connector's own API is always
+    /// there: without a permission on it, its token shows at least that the app is known.
+    apis: BTreeMap<ResourceId, BTreeSet<String>>,
 }
 
 impl Question {
     /// The tenant, its app, and the secret that is asked with.
     pub fn credential(&self) -> (TenantKey, AppKey, Nonce) {
-        (self.tenant.clone(), self.app.clone(), self.nonce.clone())
+        (self.who.tenant.clone(), self.who.app.clone(), self.who.nonce.clone())
+    }
+
+    /// Whose app, with which secret, where, and as whom it reads.
+    pub fn who(&self) -> &Held {
+        &self.who
+    }
+
+    /// The API that the connector reads.
+    fn own_api(&self) -> Option<ResourceId> {
+        self.needs.permissions.first().map(|(api, ..)| *api)
     }
 }
 
@@ -61,28 +80,44 @@ pub fn questions(manifest: &Manifest, plan: &Plan, seen: &Seen, now: Timestamp) 
             let found = inventory.apps.iter().find(|found| found.client_id == client)?;
             let record = seen.records.get(&tenant.app)?;
             let live = secrets::newest_live(&found.secrets, Some(record), now)?;
-            let fresh = live.start.is_some_and(|start| now.duration_since(start) < FRESH_FOR);
             let needs = tenant.connector.needs();
-            Some(Question {
-                tenant: planned.key.clone(),
-                directory: planned.directory?,
-                client,
-                app: tenant.app.clone(),
-                nonce: live.nonce.clone(),
-                age: if fresh { SecretAge::Fresh } else { SecretAge::Settled },
+            let mut apis: BTreeMap<ResourceId, BTreeSet<String>> = BTreeMap::new();
+            for permission in &app.permissions {
+                if permission.kind == PermissionKind::Application {
+                    apis.entry(permission.resource).or_default().insert(permission.name.clone());
+                }
+            }
+            let mut question = Question {
+                who: Held {
+                    tenant: planned.key.clone(),
+                    directory: planned.directory?,
+                    app: tenant.app.clone(),
+                    client,
+                    nonce: live.nonce.clone(),
+                    age: age(live.start, now),
+                    sign_in_as: tenant.sign_in_as.clone(),
+                    scopes: app.sign_in_scopes(),
+                },
                 needs,
-                roles: app
-                    .permissions
-                    .iter()
-                    .filter(|p| p.kind == PermissionKind::Application)
-                    .filter(|p| needs.judges(p.resource))
-                    .map(|p| p.name.clone())
-                    .collect(),
-            })
+                apis,
+            };
+            if let Some(own) = question.own_api() {
+                question.apis.entry(own).or_default();
+            }
+            Some(question)
         })();
         questions.extend(question);
     }
     questions
+}
+
+/// Who keeps the refresh tokens that come in the place of those that were used.
+#[derive(Debug)]
+pub enum Keeper<'a> {
+    /// The hand that writes the vault.
+    Writer(&'a VaultWriter),
+    /// Nobody, and why: the old ones stay, and still work.
+    Nobody(String),
 }
 
 /// What asking needs.
@@ -93,6 +128,10 @@ pub struct Asking<'a> {
     pub cloud: &'a Cloud,
     /// Where the secrets are.
     pub vault: &'a Vault,
+    /// Who keeps new refresh tokens.
+    pub keeper: Keeper<'a>,
+    /// What sign-ins of this same run gave.
+    pub fresh: &'a BTreeMap<TenantKey, UserToken>,
     /// How many tenants at once.
     pub parallelism: usize,
     /// Whether we were told to stop.
@@ -104,77 +143,201 @@ pub struct Asking<'a> {
 /// Asks them all, side by side; one tenant's trouble stays its own.
 pub async fn prove(asking: &Asking<'_>, questions: Vec<Question>) -> Proofs {
     let proofs: Mutex<Proofs> = Mutex::default();
-    let lock = || proofs.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let values = values(asking.vault, &questions).await;
-    let all =
-        stream::iter(&questions).for_each_concurrent(asking.parallelism.max(1), |question| async {
-            if asking.stop.requested().is_some() {
-                return;
+    let values = values(asking.vault, questions.iter().map(|question| &question.who)).await;
+    let tokens = AppTokens::new(asking.network, asking.cloud);
+    side_by_side(asking, &questions, async |question| {
+        let answer = ask(asking, &tokens, question, value_of(&values, &question.who)).await;
+        let tenant = &question.who.tenant;
+        let mut proofs = proofs.lock().unwrap_or_else(PoisonError::into_inner);
+        proofs.tokens.insert(tenant.clone(), answer.token);
+        proofs.refreshes.extend(answer.refresh.map(|proof| (tenant.clone(), proof)));
+        proofs.access.extend(answer.access.map(|proof| (tenant.clone(), proof)));
+        drop(proofs);
+        (asking.on_tenant)(tenant);
+    })
+    .await;
+    proofs.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Uses every held refresh token once, side by side, and keeps what comes in its place.
+pub async fn refresh(asking: &Asking<'_>, held: &[Held]) -> BTreeMap<TenantKey, RefreshProof> {
+    let proofs: Mutex<BTreeMap<TenantKey, RefreshProof>> = Mutex::default();
+    let values = values(asking.vault, held.iter()).await;
+    side_by_side(asking, held, async |held| {
+        let Asking { network, cloud, vault, keeper, fresh, .. } = asking;
+        let proof = match value_of(&values, held) {
+            Err(why) => Some(RefreshProof::NoKey(why.to_owned())),
+            Ok(secret) => {
+                let fresh = fresh.get(&held.tenant);
+                use_token(held, network, cloud, vault, keeper, secret, fresh).await.map(|u| u.proof)
             }
-            let (token, access) = match &values[&(question.app.clone(), question.nonce.clone())] {
-                Ok(value) => ask(asking, question, value).await,
-                Err(why) => (TokenProof::NoKey(why.clone()), None),
-            };
-            lock().tokens.insert(question.tenant.clone(), token);
-            if let Some(access) = access {
-                lock().access.insert(question.tenant.clone(), access);
-            }
-            (asking.on_tenant)(&question.tenant);
-        });
+        };
+        let mut proofs = proofs.lock().unwrap_or_else(PoisonError::into_inner);
+        proofs.extend(proof.map(|proof| (held.tenant.clone(), proof)));
+        drop(proofs);
+        (asking.on_tenant)(&held.tenant);
+    })
+    .await;
+    proofs.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Does the same for each, as many at once as allowed, until told to stop.
+async fn side_by_side<'a, T>(asking: &Asking<'_>, all: &'a [T], each: impl AsyncFn(&'a T)) {
+    let work = stream::iter(all).for_each_concurrent(asking.parallelism.max(1), async |one| {
+        if asking.stop.requested().is_none() {
+            each(one).await;
+        }
+    });
     tokio::select! {
-        () = all => {}
+        () = work => {}
         _ = asking.stop.told() => {}
     }
-    proofs.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 type Values = BTreeMap<(AppKey, Nonce), Result<Arc<Secret<String>>, String>>;
 
 /// Each secret once, however many tenants share its app.
-async fn values(vault: &Vault, questions: &[Question]) -> Values {
+async fn values(vault: &Vault, all: impl Iterator<Item = &Held>) -> Values {
     let mut values = Values::new();
-    for question in questions {
-        let key = (question.app.clone(), question.nonce.clone());
+    for who in all {
+        let key = (who.app.clone(), who.nonce.clone());
         if let std::collections::btree_map::Entry::Vacant(free) = values.entry(key) {
-            let value = vault.value(&question.app, &question.nonce).await;
+            let value = vault.value(&who.app, &who.nonce).await;
             free.insert(value.map(Arc::new).map_err(|error| error.to_string()));
         }
     }
     values
 }
 
+fn value_of<'v>(values: &'v Values, who: &Held) -> Result<&'v Secret<String>, &'v str> {
+    match values.get(&(who.app.clone(), who.nonce.clone())) {
+        Some(Ok(value)) => Ok(value),
+        Some(Err(why)) => Err(why),
+        None => Err("its secret was not looked for"),
+    }
+}
+
+/// All that was found out about one tenant.
+struct Answer {
+    token: TokenProof,
+    refresh: Option<RefreshProof>,
+    access: Option<AccessProof>,
+}
+
 async fn ask(
     asking: &Asking<'_>,
+    tokens: &AppTokens<'_>,
     question: &Question,
-    value: &Secret<String>,
-) -> (TokenProof, Option<AccessProof>) {
-    let Asking { network, cloud, .. } = asking;
-    let scope = match question.needs.probe {
-        Probe::GraphIncidents => Some(cloud.graph_scope()),
-        Probe::DefenderIncidents => cloud.defender_scope(),
+    secret: Result<&Secret<String>, &str>,
+) -> Answer {
+    let Asking { network, cloud, vault, keeper, fresh, .. } = asking;
+    let Question { who, needs, apis } = question;
+    let secret = match secret {
+        Ok(secret) => secret,
+        Err(why) => {
+            let token = TokenProof::NoKey(why.to_owned());
+            let refresh =
+                holds_token(vault, who).await.then(|| RefreshProof::NoKey(why.to_owned()));
+            return Answer { token, refresh, access: None };
+        }
     };
-    let Some(scope) = scope else {
-        let why = Failure::new(Cause::Refused, "this cloud has no Defender API");
-        return (TokenProof::Refused(why), None);
-    };
-    let Question { directory, client, age, .. } = question;
-    let token =
-        match entra::app_token(network, cloud, *directory, *client, value, &scope, *age).await {
-            Ok(token) => token,
-            Err(failure) => return (TokenProof::Refused(failure), None),
-        };
+    let shown = Shown { client: who.client, secret, age: who.age };
+    let app_tokens = future::join_all(
+        apis.keys().map(async |api| (*api, tokens.token(shown, who.directory, *api).await)),
+    );
     // A delegated connector reads with the analyst's token, never with the app's own.
-    let enough =
-        !question.needs.delegated && question.roles.iter().all(|role| token.roles.contains(role));
-    let access = if enough {
-        Some(match defender::newest_incident(network, cloud, question.needs.probe, &token).await {
-            Ok(newest) => AccessProof::Read { any: newest.any, newest: newest.created },
-            Err(failure) => AccessProof::Refused(failure),
+    let signed_in = async {
+        if !needs.delegated {
+            return None;
+        }
+        use_token(who, network, cloud, vault, keeper, secret, fresh.get(&who.tenant)).await
+    };
+    let (app_tokens, used) = future::join(app_tokens, signed_in).await;
+    let app_tokens: BTreeMap<_, _> = app_tokens.into_iter().collect();
+    let reader = if needs.delegated {
+        used.as_ref().and_then(|used| reading_user(used, fresh.get(&who.tenant))).filter(|token| {
+            carries_any(&token.scopes, who.scopes.iter().filter(|scope| is_permission(scope)))
         })
     } else {
-        None
+        question.own_api().and_then(|own| {
+            let token = app_tokens.get(&own)?.as_ref().ok()?;
+            let wanted = apis.get(&own)?;
+            carries_any(&token.roles, wanted.iter()).then_some(token)
+        })
     };
-    let api = question.needs.permissions.first().map(|(api, ..)| *api);
-    let roles = api.map(|api| (api, token.roles)).into_iter().collect();
-    (TokenProof::Granted { roles, refused: BTreeMap::new() }, access)
+    let access = match reader {
+        Some(token) => {
+            Some(match defender::newest_incident(network, cloud, needs.probe, token).await {
+                Ok(newest) => AccessProof::Read { any: newest.any, newest: newest.created },
+                Err(failure) => AccessProof::Refused(failure),
+            })
+        }
+        None => None,
+    };
+    let token = token_proof(app_tokens, question.own_api());
+    Answer { token, refresh: used.map(|used| used.proof), access }
+}
+
+/// Whether the vault has a refresh token for it, which nobody here can read.
+async fn holds_token(vault: &Vault, who: &Held) -> bool {
+    let record = vault.record(&who.app).await.ok().flatten();
+    record.is_some_and(|record| record.refresh_token(&who.tenant).is_some())
+}
+
+/// Whether a token carries at least one of what is wanted, if anything is. One that lacks some of it
+/// may still read: the call tells, and the rest is waited for.
+fn carries_any<'a>(has: &BTreeSet<String>, wanted: impl Iterator<Item = &'a String>) -> bool {
+    let mut wanted = wanted.peekable();
+    wanted.peek().is_none() || wanted.any(|permission| has.contains(permission))
+}
+
+/// Scopes of OpenID Connect are asked for like permissions, and permit nothing
+/// (<https://learn.microsoft.com/en-us/entra/identity-platform/scopes-oidc>).
+fn is_permission(scope: &str) -> bool {
+    !matches!(scope, "offline_access" | "openid" | "profile" | "email")
+}
+
+/// The analyst's token to read with: the refreshed one, or the sign-in's own where nobody answered
+/// the refresh.
+fn reading_user<'u>(used: &'u Used, fresh: Option<&'u UserToken>) -> Option<&'u AppToken> {
+    match (&used.token, &used.proof) {
+        (Some(token), _) => Some(&token.token),
+        (None, RefreshProof::Refused(failure)) => fresh
+            .filter(|_| {
+                matches!(
+                    failure.cause,
+                    Cause::Unreachable | Cause::NoAnswer | Cause::Service | Cause::Throttled
+                )
+            })
+            .map(|fresh| &fresh.token),
+        (
+            None,
+            RefreshProof::Refreshed { .. }
+            | RefreshProof::NoKey(_)
+            | RefreshProof::WrongUser { .. },
+        ) => None,
+    }
+}
+
+/// One proof of all tokens: refused only where every API refused, in the words of the connector's
+/// own API.
+fn token_proof(
+    answers: BTreeMap<ResourceId, Result<AppToken, Failure>>,
+    own: Option<ResourceId>,
+) -> TokenProof {
+    let (mut roles, mut refused) = (BTreeMap::new(), BTreeMap::new());
+    for (api, answer) in answers {
+        match answer {
+            Ok(token) => drop(roles.insert(api, token.roles)),
+            Err(failure) => drop(refused.insert(api, failure)),
+        }
+    }
+    let told = own.filter(|own| refused.contains_key(own)).or(refused.keys().next().copied());
+    match told {
+        Some(told) if roles.is_empty() => {
+            let nothing = || Failure::new(Cause::Garbled, "no answer was kept");
+            TokenProof::Refused(refused.remove(&told).unwrap_or_else(nothing))
+        }
+        Some(_) | None => TokenProof::Granted { roles, refused },
+    }
 }

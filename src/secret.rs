@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Deserializer};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 /// Holds a value that must reach nobody but the vault and the one call that needs it.
@@ -20,6 +21,13 @@ impl<T: Zeroize> Secret<T> {
     /// The value, for the one call that needs it.
     pub fn expose(&self) -> &T {
         &self.0
+    }
+}
+
+/// A value may come in as part of an answer; none goes out that way.
+impl<'de, T: Zeroize + Deserialize<'de>> Deserialize<'de> for Secret<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        T::deserialize(from).map(Self)
     }
 }
 

@@ -1,12 +1,15 @@
 //! `tenantry apply`
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use clap::Args;
 use tokio::task::JoinHandle;
 
 use super::{
-    Common,
+    Common, consent,
     context::{Context, stdout_width, vault_trouble},
     output,
     plan::{guarded, text, unreadable},
@@ -22,6 +25,7 @@ use crate::{
     ids::AppKey,
     inventory::FoundApp,
     plan::{Plan, diagnostic::Severity},
+    prove::Keeper,
     report::{
         apply as words,
         error::Trouble,
@@ -58,7 +62,7 @@ pub(super) struct ApplyArgs {
 pub(super) async fn run(args: ApplyArgs, common: Common) -> Result<Verdict, Trouble> {
     let mut context = Context::open(common).await?;
     let vault = context.vault().await?;
-    let Some(writer) = turn(&context, &vault).await? else {
+    let Some(writer) = turn(&context, &vault, "apply").await?.map(Arc::new) else {
         let signal = context.stop.told().await;
         return Ok(Verdict::Stopped(signal));
     };
@@ -83,7 +87,9 @@ pub(super) async fn run(args: ApplyArgs, common: Common) -> Result<Verdict, Trou
         ));
     }
     let (outcome, listener) = carry_out(&mut context, &writer, &mut reading).await?;
-    let proved = proving::prove(&context, &vault, &reading, None).await;
+    let fresh = consent::in_apply(&context, &writer, &reading).await?;
+    let keeper = Keeper::Writer(&writer);
+    let proved = proving::prove(&context, &vault, &reading, None, keeper, &fresh).await;
     if let Err(error) = proving::remember(&writer, &reading, &proved).await {
         context.progress.say(&format!("warning: the vault could not remember this run: {error}\n"));
     }
@@ -119,7 +125,11 @@ pub(super) async fn run(args: ApplyArgs, common: Common) -> Result<Verdict, Trou
 }
 
 /// Waits for the vault's lock; nothing where the run is told to stop meanwhile.
-async fn turn(context: &Context, vault: &Vault) -> Result<Option<VaultWriter>, Trouble> {
+pub(super) async fn turn(
+    context: &Context,
+    vault: &Vault,
+    command: &str,
+) -> Result<Option<VaultWriter>, Trouble> {
     let progress = context.progress.clone();
     let waiting = move |holder: Option<&crate::vault::Holder>| {
         let who = holder.map_or_else(String::new, |holder| {
@@ -134,7 +144,7 @@ async fn turn(context: &Context, vault: &Vault) -> Result<Option<VaultWriter>, T
         progress.say(&format!("waiting: another run writes this fleet's vault{who}\n"));
     };
     tokio::select! {
-        locked = vault.lock("apply", waiting) => locked
+        locked = vault.lock(command, waiting) => locked
             .map(Some)
             .map_err(|error| vault_trouble("the vault cannot be locked; nothing was changed", &error)),
         _ = context.stop.told() => Ok(None),
@@ -180,7 +190,7 @@ async fn carry_out(
 ) -> Result<(Outcome, Listener), Trouble> {
     let apps = reading.plan.apps.values().filter(|app| !app.steps.is_empty()).count();
     let bar = context.progress.bar(Phase::Apply, apps);
-    let listener = Listener::start(context, bar.clone());
+    let listener = Listener::start(context, Some(bar.clone()));
     let mut outcome =
         Outcome { done: 0, steps_done: 0, failed: BTreeMap::new(), interrupted: BTreeSet::new() };
     let who = who(reading).await;
@@ -248,7 +258,7 @@ async fn carry_out(
 }
 
 /// The operator's name for the audit; no name is no reason not to work.
-async fn who(reading: &Reading) -> String {
+pub(super) async fn who(reading: &Reading) -> String {
     match reading.operator.identity(reading.seen.home).await {
         Ok(identity) => identity.to_string(),
         Err(_) => "an operator whose token does not say who it is".to_owned(),
@@ -336,12 +346,13 @@ fn verdict(outcome: &Outcome, plan: &Plan, stop: &Stop) -> Verdict {
 }
 
 /// Whoever hears the events: JSON on stdout, or the bar.
-struct Listener {
+pub(super) struct Listener {
     task: Option<JoinHandle<()>>,
 }
 
 impl Listener {
-    fn start(context: &mut Context, bar: Bar) -> Self {
+    /// Begins to listen; the bar, where there is one, shows what holds the work up.
+    pub(super) fn start(context: &mut Context, bar: Option<Bar>) -> Self {
         let (_, closed) = tokio::sync::mpsc::unbounded_channel();
         let mut heard = std::mem::replace(&mut context.heard, closed);
         let (json, progress): (bool, Progress) = (context.common.json, context.progress.clone());
@@ -353,7 +364,9 @@ impl Listener {
                         output::print(&format!("{line}\n"));
                     }
                 } else {
-                    bar.hear(&stamped.event);
+                    if let Some(bar) = &bar {
+                        bar.hear(&stamped.event);
+                    }
                     if let Event::StepFailed { app, step, failure } = &stamped.event {
                         progress.say(&words::failed_line(app, step, failure));
                     }
@@ -367,7 +380,7 @@ impl Listener {
     }
 
     /// Waits until everything said was heard; the summary is the last.
-    async fn finish(mut self) {
+    pub(super) async fn finish(mut self) {
         if let Some(task) = self.task.take() {
             let _ = task.await;
         }

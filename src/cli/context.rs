@@ -232,6 +232,11 @@ impl Context {
         self.sandbox.is_some() || self.cloud.sandbox
     }
 
+    /// The world whose people open links, where a whole command plays in one.
+    pub(super) fn people(&self) -> Option<&Sandbox> {
+        self.sandbox.as_ref().map(|boxed| &boxed.server)
+    }
+
     /// Whether questions may be asked.
     pub(super) fn may_ask(&self) -> bool {
         !self.common.no_input && std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
@@ -425,7 +430,14 @@ fn directories(manifest: &Manifest) -> Vec<NewDirectory> {
         domain: tenant.domain.clone(),
         name: tenant.name.clone(),
         home: false,
-        users: Vec::new(),
+        users: tenant
+            .connector
+            .needs()
+            .delegated
+            .then(|| tenant.sign_in_as.clone())
+            .flatten()
+            .into_iter()
+            .collect(),
     });
     std::iter::once(home).chain(customers).collect()
 }

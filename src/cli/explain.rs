@@ -1,5 +1,7 @@
 //! `tenantry explain`
 
+use std::collections::BTreeMap;
+
 use clap::Args;
 
 use super::{
@@ -31,7 +33,10 @@ pub(super) async fn run(args: ExplainArgs, mut common: Common) -> Result<Verdict
     let context = Context::open(common).await?;
     let vault = context.vault().await?;
     let reading = reading::read(&context, &vault, false).await?;
-    let proved = proving::prove(&context, &vault, &reading, None).await;
+    let turn = proving::Turn::try_take(&vault, "explain").await;
+    let fresh = BTreeMap::new();
+    let proved = proving::prove(&context, &vault, &reading, None, turn.keeper(), &fresh).await;
+    drop(turn);
     if context.common.json {
         output::print_json(&json::status(&proved.status, context.is_sandbox()));
     } else if let Some(tenant) = proved.status.tenants.first() {

@@ -3,9 +3,11 @@
 mod apply;
 mod attest;
 mod completions;
+mod consent;
 mod context;
 mod doctor;
 mod explain;
+mod export;
 mod init;
 mod keeping;
 mod offline;
@@ -17,6 +19,7 @@ mod reveal;
 mod sandbox;
 mod schema;
 mod status;
+mod tokens;
 mod validate;
 mod vault;
 
@@ -70,7 +73,7 @@ pub(crate) struct Common {
     /// Print JSON instead of text (apply: one event a line)
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// Also write a report: .json, .md or .csv
+    /// Also write a report: .json, .md, .html or .csv
     #[arg(long, value_name = "FILE", global = true)]
     pub(crate) report: Option<PathBuf>,
     /// Answer every question with yes
@@ -167,10 +170,15 @@ enum Verb {
     Vault(vault::VaultCommand),
     Plan(plan::PlanArgs),
     Apply(apply::ApplyArgs),
+    Consent(consent::ConsentArgs),
     Status(status::StatusArgs),
     Explain(explain::ExplainArgs),
+    /// Keep what sign-ins left alive
+    #[command(subcommand)]
+    Tokens(tokens::TokensCommand),
     Attest(attest::AttestArgs),
     Doctor(doctor::DoctorArgs),
+    Export(export::ExportArgs),
     /// Print a secret or an id from the vault, on purpose
     ///
     /// The audit gets a line first. The value goes to stdout and nowhere else.
@@ -242,10 +250,13 @@ async fn run(common: Common, verb: Verb) -> Result<Verdict, Trouble> {
         Verb::Vault(vault::VaultCommand::Init(args)) => keeping::init(args, common).await,
         Verb::Plan(args) => plan::run(args, common).await,
         Verb::Apply(args) => apply::run(args, common).await,
+        Verb::Consent(args) => consent::run(args, common).await,
         Verb::Status(args) => status::run(args, common).await,
         Verb::Explain(args) => explain::run(args, common).await,
+        Verb::Tokens(tokens::TokensCommand::Refresh) => tokens::refresh(common).await,
         Verb::Attest(args) => attest::run(args, common).await,
         Verb::Doctor(args) => doctor::run(args, common).await,
+        Verb::Export(args) => export::run(args, &common),
         Verb::Reveal(args) => keeping::reveal(args, common).await,
         Verb::Sandbox(args) => match args.command {
             Some(SandboxCommand::Reset) => sandbox::reset(&context::sandbox_folder(&common)),

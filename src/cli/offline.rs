@@ -52,6 +52,7 @@ pub(super) fn schema(args: &SchemaArgs) -> Result<Verdict, Trouble> {
         Entry { name: "plan", make: schemas::plan },
         Entry { name: "event", make: schemas::event },
         Entry { name: "status", make: schemas::status },
+        Entry { name: "tokens", make: schemas::tokens },
     ];
     let text = schema::run(args, &table).map_err(|why| Trouble::new(Verdict::Usage, why))?;
     output::print(&text);

@@ -13,7 +13,7 @@ use crate::{
     report::{
         error::Trouble,
         file::{self, Kind},
-        json,
+        html, json,
         paper::Paper,
         plan::{self as words, Extent},
     },
@@ -48,13 +48,14 @@ pub(super) async fn run(args: PlanArgs, common: Common) -> Result<Verdict, Troub
     } else {
         output::print(&text(&context, &reading, extent, stdout_width()));
     }
+    let whole = || {
+        let screen = text(&context, &reading, Extent::Full, 100);
+        anstream::adapter::strip_str(&screen).to_string()
+    };
     context.report(|kind| match kind {
         Kind::Json => file::json_text(&json::plan(plan, context.is_sandbox())),
-        Kind::Markdown => {
-            let screen = text(&context, &reading, Extent::Full, 100);
-            let screen = anstream::adapter::strip_str(&screen).to_string();
-            file::plan_markdown(plan, &screen, context.is_sandbox())
-        }
+        Kind::Markdown => file::plan_markdown(plan, &whole(), context.is_sandbox()),
+        Kind::Html => html::plan(plan, &whole(), context.is_sandbox()),
         Kind::Csv => file::plan_csv(plan),
     })?;
     let verdict = verdict(&args, &context, &reading)?;

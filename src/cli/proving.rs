@@ -6,12 +6,13 @@ use jiff::Timestamp;
 
 use super::{context::Context, reading::Reading};
 use crate::{
+    entra::UserToken,
     event::Event,
-    ids::{AppKey, Nonce},
-    prove::{self, Asking},
-    report::progress::Phase,
-    status::{self, FacetName, Proofs, State, Status, TokenProof, WaitingFor},
-    vault::{CredentialState, TenantSeen, Vault, VaultError, VaultWriter},
+    ids::{AppKey, Nonce, TenantKey},
+    prove::{self, Asking, Keeper},
+    report::{progress::Phase, tokens},
+    status::{self, FacetName, Proofs, RefreshProof, State, Status, TokenProof, WaitingFor},
+    vault::{ConsentSeen, CredentialState, TenantSeen, Vault, VaultError, VaultWriter},
 };
 
 /// What was asked, and what it came to.
@@ -21,31 +22,64 @@ pub(super) struct Proved {
     accepted: BTreeMap<AppKey, BTreeSet<Nonce>>,
 }
 
-/// Asks about every tenant in scope.
+/// The vault's lock, taken without waiting: whoever only looks keeps what it must, where it can.
+pub(super) struct Turn(Result<Option<VaultWriter>, VaultError>);
+
+impl Turn {
+    pub(super) async fn try_take(vault: &Vault, command: &str) -> Self {
+        Self(vault.try_lock(command).await)
+    }
+
+    /// The hand that writes, where nobody else does.
+    pub(super) fn writer(&self) -> Option<&VaultWriter> {
+        self.0.as_ref().ok()?.as_ref()
+    }
+
+    /// Who keeps new refresh tokens.
+    pub(super) fn keeper(&self) -> Keeper<'_> {
+        match &self.0 {
+            Ok(Some(writer)) => Keeper::Writer(writer),
+            Ok(None) => Keeper::Nobody("another run writes this fleet's vault".to_owned()),
+            Err(error) => Keeper::Nobody(error.to_string()),
+        }
+    }
+}
+
+/// Asks about every tenant in scope. `fresh` is what sign-ins of this same run gave.
 pub(super) async fn prove(
     context: &Context,
     vault: &Vault,
     reading: &Reading,
     as_of: Option<Timestamp>,
+    keeper: Keeper<'_>,
+    fresh: &BTreeMap<TenantKey, UserToken>,
 ) -> Proved {
     let Context { manifest, network, cloud, stop, events, .. } = context;
     let questions = prove::questions(manifest, &reading.plan, &reading.seen, reading.now);
     let bar = context.progress.bar(Phase::Prove, questions.len());
     let asked: Vec<_> = questions.iter().map(prove::Question::credential).collect();
-    let on_tenant = |_: &crate::ids::TenantKey| bar.step();
+    let on_tenant = |_: &TenantKey| bar.step();
     let asking = Asking {
         network,
         cloud,
         vault,
+        keeper,
+        fresh,
         parallelism: usize::from(context.common.parallelism),
         stop,
         on_tenant: &on_tenant,
     };
     let proofs: Proofs = prove::prove(&asking, questions).await;
     bar.finish();
+    if let Some(words) = tokens::rotated(&proofs.refreshes).filter(|_| !context.common.quiet) {
+        context.progress.say(&words);
+    }
     let mut accepted: BTreeMap<AppKey, BTreeSet<Nonce>> = BTreeMap::new();
     for (tenant, app, nonce) in asked {
-        if matches!(proofs.tokens.get(&tenant), Some(TokenProof::Granted { .. })) {
+        // A refresh shows the same secret, and is refused where it is wrong.
+        if matches!(proofs.tokens.get(&tenant), Some(TokenProof::Granted { .. }))
+            || matches!(proofs.refreshes.get(&tenant), Some(RefreshProof::Refreshed { .. }))
+        {
             accepted.entry(app).or_default().insert(nonce);
         }
     }
@@ -129,6 +163,14 @@ pub(super) async fn remember(
             id,
             facets,
             last_good,
+            consent: match tenant.facet(FacetName::Consent).state {
+                State::Ok => ConsentSeen::Proved,
+                State::Waiting
+                | State::Expiring
+                | State::Failed
+                | State::Unknown
+                | State::NotNeeded => ConsentSeen::NotProved,
+            },
         });
     }
     vault.remember(seen, reading.now).await.map(drop)

@@ -43,6 +43,8 @@ pub(super) enum Field {
     ObjectId,
     /// The key id of the client secret
     KeyId,
+    /// The refresh token that the tenant's analyst left by signing in
+    RefreshToken,
 }
 
 /// Why nothing was revealed.
@@ -88,6 +90,9 @@ pub(super) enum Why {
     /// All have ended.
     #[error("its client secret ended on {0:.0}")]
     Ended(Timestamp),
+    /// Nobody signed in.
+    #[error("no refresh token is held: its analyst has not signed in")]
+    NotSignedIn,
     /// A shared app has many tenants.
     #[error("it is an app that several tenants may use, not a tenant")]
     NotATenant,
@@ -116,6 +121,7 @@ impl RevealError {
                 Why::NotCreated | Why::NoSecret | Why::ValueLost | Why::Ended(_) => {
                     Some("tenantry apply makes a new one")
                 }
+                Why::NotSignedIn => Some("tenantry consent lets the analyst sign in"),
                 Why::NotATenant => Some("name one of its tenants"),
                 Why::Unknown => None,
             },
@@ -172,12 +178,12 @@ pub(super) async fn run(
     let (value, ends) = match field {
         Field::Secret => {
             let credential = current(record, now).map_err(nothing)?;
-            let value = vault.value(&record.app, &credential.nonce).await?;
-            vault
-                .audit(entry(&named, credential, who, now))
-                .await
-                .map_err(RevealError::NotAudited)?;
-            (Zeroizing::new(value.expose().clone()), credential.end)
+            (noted(vault, &named, credential, who, now).await?, credential.end)
+        }
+        Field::RefreshToken => {
+            let tenant = tenant.ok_or_else(|| nothing(Why::NotATenant))?;
+            let held = record.refresh_token(tenant).ok_or_else(|| nothing(Why::NotSignedIn))?;
+            (noted(vault, &named, held, who, now).await?, held.end)
         }
         Field::KeyId => {
             let credential = current(record, now).map_err(nothing)?;
@@ -251,6 +257,19 @@ fn current(record: &Record, now: Timestamp) -> Result<&CredentialRecord, Why> {
     })
 }
 
+/// A value, after the audit has got its line.
+async fn noted(
+    vault: &Vault,
+    named: &Named<'_>,
+    credential: &CredentialRecord,
+    who: &str,
+    now: Timestamp,
+) -> Result<Zeroizing<String>, RevealError> {
+    let value = vault.value(&named.record.app, &credential.nonce).await?;
+    vault.audit(entry(named, credential, who, now)).await.map_err(RevealError::NotAudited)?;
+    Ok(Zeroizing::new(value.expose().clone()))
+}
+
 fn entry(
     named: &Named<'_>,
     credential: &CredentialRecord,
@@ -258,8 +277,12 @@ fn entry(
     now: Timestamp,
 ) -> AuditEntry {
     let Named { tenant, record } = named;
+    let what = match credential.kind {
+        CredentialKind::Secret => "secret",
+        CredentialKind::RefreshToken => "refresh-token",
+    };
     let mut entry = AuditEntry::new(now, who, "reveal")
-        .step("secret")
+        .step(what)
         .app(&record.app)
         .id("nonce", &credential.nonce);
     if let Some(tenant) = tenant {
@@ -347,6 +370,42 @@ mod tests {
         let json = reveal(&vault, "contoso", Field::Secret, Format::Json).await.unwrap();
         let json: serde_json::Value = serde_json::from_str(&json).unwrap();
         assert_eq!((&json["value"], &json["field"]), (&"proved-value".into(), &"secret".into()));
+    }
+
+    #[tokio::test]
+    async fn a_tenants_refresh_token_is_printed_after_a_line_of_audit() {
+        let root = tempfile::tempdir().unwrap();
+        let vault = vault(root.path()).await;
+        let why = async |key| match reveal(&vault, key, Field::RefreshToken, Format::Text).await {
+            Err(RevealError::Nothing { why, .. }) => why,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(why("fabrikam").await, Why::NotSignedIn);
+        assert_eq!(why("shared").await, Why::NotATenant);
+        let app = "shared".parse().unwrap();
+        let tenant = "fabrikam".parse().unwrap();
+        let new = crate::vault::NewRefreshToken {
+            directory: vault.record(&app).await.unwrap().unwrap().tenants[&tenant].id,
+            tenant,
+            user: "soc-reader@acme-soc.example".into(),
+            value: Secret::new("canary-refresh-token".into()),
+            at: seconds(3),
+        };
+        let writer = vault.try_lock("test").await.unwrap().unwrap();
+        let nonce = writer.keep_refresh_token(&app, new).await.unwrap();
+        assert_eq!(
+            reveal(&vault, "fabrikam", Field::RefreshToken, Format::Text).await.unwrap(),
+            "canary-refresh-token\n"
+        );
+        let audit = fs::read_to_string(root.path().join("vault/audit.jsonl")).unwrap();
+        let line: AuditEntry = serde_json::from_str(audit.trim()).unwrap();
+        assert_eq!(line.step.as_deref(), Some("refresh-token"));
+        assert_eq!((&line.ids["nonce"], audit.contains("canary")), (&nonce.to_string(), false));
+        fs::remove_file(root.path().join("vault/audit.jsonl")).unwrap();
+        fs::create_dir(root.path().join("vault/audit.jsonl")).unwrap();
+        let error =
+            reveal(&vault, "fabrikam", Field::RefreshToken, Format::Text).await.unwrap_err();
+        assert!(matches!(error, RevealError::NotAudited(_)), "{error}");
     }
 
     #[tokio::test]

@@ -1,5 +1,7 @@
 //! `tenantry status`
 
+use std::collections::BTreeMap;
+
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 
@@ -15,7 +17,7 @@ use crate::{
         apply::exit_line,
         error::Trouble,
         file::{self, Kind},
-        json,
+        html, json,
         paper::Paper,
         status as words,
     },
@@ -92,14 +94,18 @@ pub(super) async fn run(args: StatusArgs, common: Common) -> Result<Verdict, Tro
     let context = Context::open(common).await?;
     let vault = context.vault().await?;
     let reading = reading::read(&context, &vault, false).await?;
-    let proved = proving::prove(&context, &vault, &reading, args.as_of).await;
+    let turn = proving::Turn::try_take(&vault, "status").await;
+    let fresh = BTreeMap::new();
+    let proved =
+        proving::prove(&context, &vault, &reading, args.as_of, turn.keeper(), &fresh).await;
     // Whoever changes the vault meanwhile knows better than this reading.
     if args.as_of.is_none()
-        && let Ok(Some(writer)) = vault.try_lock("status").await
-        && let Err(error) = proving::remember(&writer, &reading, &proved).await
+        && let Some(writer) = turn.writer()
+        && let Err(error) = proving::remember(writer, &reading, &proved).await
     {
         context.progress.say(&format!("warning: the vault could not remember this run: {error}\n"));
     }
+    drop(turn);
     let status = match args.pending {
         Some(pending) => only(proved.status, pending),
         None => proved.status,
@@ -158,6 +164,7 @@ pub(super) fn save(context: &Context, status: &Status) -> Result<(), Trouble> {
     context.report(|kind| match kind {
         Kind::Json => file::json_text(&json::status(status, sandbox)),
         Kind::Markdown => file::status_markdown(status, sandbox),
+        Kind::Html => html::status(status, sandbox),
         Kind::Csv => file::status_csv(status, sandbox),
     })
 }

@@ -95,7 +95,7 @@ pub async fn app_token(
 }
 
 /// It is the app that was refused, not the operator.
-fn not_the_operators(mut failure: Failure) -> Failure {
+pub(super) fn not_the_operators(mut failure: Failure) -> Failure {
     if failure.cause == Cause::SignIn {
         failure.cause = Cause::Refused;
     }

@@ -23,6 +23,11 @@ pub(crate) struct Claims {
     pub(crate) name: Option<String>,
     pub(crate) upn: Option<String>,
     pub(crate) preferred_username: Option<String>,
+    /// The name, in a token of version 1.
+    pub(crate) unique_name: Option<String>,
+    pub(crate) email: Option<String>,
+    /// Directory roles of the person.
+    pub(crate) wids: BTreeSet<Uuid>,
     pub(crate) idtyp: Option<String>,
     pub(crate) roles: BTreeSet<String>,
     scp: Option<String>,

@@ -1,4 +1,5 @@
-//! Entra ID: who we are, which directory a domain is, and tokens for the customers' apps.
+//! Entra ID: who we are, which directory a domain is, and tokens for the customers' apps,
+//! as themselves and for the people who sign in to them.
 
 mod app_token;
 mod claims;
@@ -6,11 +7,17 @@ mod discovery;
 mod operator;
 mod pinned;
 mod recipe;
+mod sign_in;
 #[cfg(test)]
 mod tests;
+mod user;
+mod user_token;
 
 pub use self::{
     app_token::{AppToken, SecretAge, app_token},
     discovery::{Discovered, discover},
     operator::{Attempt, AuthMode, Identity, IdentityKind, Operator, Way},
+    sign_in::{Pkce, SignIn, authorize_url},
+    user::{DirectoryRole, User},
+    user_token::{Asker, Code, UserToken, redeem, refresh},
 };

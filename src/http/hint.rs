@@ -3,7 +3,83 @@
 //! Codes: <https://learn.microsoft.com/en-us/entra/identity-platform/reference-error-codes>,
 //! <https://learn.microsoft.com/en-us/graph/errors>.
 
-use crate::failure::Cause;
+use crate::failure::{Cause, Failure};
+
+/// How a token for a person was asked for: one code means different things for each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Grant {
+    /// With the code of a sign-in that just took place.
+    Code,
+    /// With a refresh token that was kept.
+    RefreshToken,
+}
+
+/// Advice for a token request of a person, where the grant makes it another than [`for_code`]'s.
+pub(crate) fn hint_for_grant(grant: Grant, failure: &Failure) -> Option<&'static str> {
+    let code = failure.code.as_deref().unwrap_or_default();
+    match grant {
+        Grant::Code => for_sign_in(code, failure),
+        Grant::RefreshToken => for_refresh(code),
+    }
+}
+
+fn for_sign_in(code: &str, failure: &Failure) -> Option<&'static str> {
+    Some(match (code, failure.cause) {
+        ("AADSTS70008", _) => {
+            "The sign-in's code came too late: it lives about a minute. Sign in again, and paste the \
+             address at once where it is pasted."
+        }
+        ("AADSTS54005", _) => {
+            "The sign-in's code was redeemed already; each is good for one use. Sign in again. If \
+             nobody of yours redeemed it, somebody else did: revoke the user's sessions first."
+        }
+        ("AADSTS50148" | "AADSTS501481", _) => {
+            "The code belongs to another sign-in than this run's (its proof key differs): start anew, \
+             and use only the link of the same run."
+        }
+        ("AADSTS500112" | "AADSTS50011", _) => {
+            "The code was asked for with another redirect URI than it was redeemed with: start anew, \
+             and use only the link of the same run."
+        }
+        ("AADSTS700005", _) => {
+            "The person signed in to another directory than this tenant's: open this tenant's own \
+             link, with an account that is known there."
+        }
+        ("AADSTS9002313" | "AADSTS900144" | "AADSTS90014", _) => {
+            "The code is not whole: paste the whole address that the browser ended on."
+        }
+        ("AADSTS7000215", _) => {
+            "The app's secret in the vault is not taken, so the code was not looked at. A secret made \
+             moments ago may need up to a minute; else `tenantry apply` makes a new one. Then sign in \
+             again."
+        }
+        ("AADSTS7000222", _) => {
+            "The app's secret has expired, so the code was not looked at: `tenantry apply` makes a \
+             new one. Then sign in again."
+        }
+        (_, Cause::NoAnswer | Cause::Garbled | Cause::Service) => {
+            "The code may be spent by this, and a code is good for one use: sign in again."
+        }
+        _ => return None,
+    })
+}
+
+fn for_refresh(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "AADSTS700005" | "AADSTS700011" => {
+            "The refresh token belongs to another app or directory: the person has to sign in again."
+        }
+        "AADSTS7000215" => {
+            "The app's secret in the vault is not taken, so the refresh token was not looked at. A \
+             secret made moments ago may need up to a minute; else `tenantry apply` makes a new one."
+        }
+        "AADSTS7000222" => {
+            "The app's secret has expired, so the refresh token was not looked at: `tenantry apply` \
+             makes a new one."
+        }
+        _ => return None,
+    })
+}
 
 /// Advice for a code, where there is any that holds whatever the call was about.
 pub(super) fn for_code(code: Option<&str>, cause: Cause, message: &str) -> Option<&'static str> {
@@ -74,9 +150,21 @@ pub(super) fn for_code(code: Option<&str>, cause: Cause, message: &str) -> Optio
         "AADSTS50076" | "AADSTS50079" | "AADSTS50074" => {
             "That directory asks for a second factor: a person has to sign in again."
         }
-        "AADSTS700082" | "AADSTS70008" | "AADSTS50173" | "AADSTS70043" => {
-            "The sign-in has lapsed or was revoked: the person has to sign in again."
+        "AADSTS700082" => {
+            "The sign-in has lapsed, for nobody used it for 90 days: the person has to sign in again; \
+             `tenantry tokens refresh` keeps it alive."
         }
+        "AADSTS70008" | "AADSTS700084" => "The sign-in has ended: the person has to sign in again.",
+        "AADSTS50173" => {
+            "The sign-in was revoked, by an administrator or by a new password: the person has to \
+             sign in again."
+        }
+        "AADSTS70043" => {
+            "A sign-in frequency policy of that directory has ended the sign-in: the person has to \
+             sign in again, and will have to again unless the policy excepts this app or this user."
+        }
+        "AADSTS50057" => "The user's account is disabled: enable it, or let another user sign in.",
+        "AADSTS50055" => "The user's password has expired: change it, then sign in again.",
         _ if message.starts_with("Missing application roles") => {
             "The token lacks the permission: an administrator of that directory has to consent, \
              again where permissions were added since."

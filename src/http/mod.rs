@@ -47,7 +47,8 @@ use self::{
 pub(crate) use self::{
     answer::{Refusal, failure_of},
     guard::Access,
-    retry::{Lag, Tries},
+    hint::{Grant, hint_for_grant},
+    retry::{Lag, Spends, Tries},
 };
 pub use self::{
     meter::{Counters, Notices},

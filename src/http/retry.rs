@@ -67,6 +67,15 @@ impl Lag {
     }
 }
 
+/// What the caller knows of a token request: that what it shows is spent by it. Put into the call's
+/// [`Context`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Spends {
+    /// A sign-in's code: a second try after a lost answer could only say that it is spent
+    /// (AADSTS54005).
+    Once,
+}
+
 /// Counts the tries of one call; put into the call's [`Context`] by a caller who has to know
 /// whether a call that reports a second effect may have had the first one itself.
 #[derive(Debug, Clone, Default)]
@@ -125,7 +134,13 @@ enum Again {
 }
 
 /// Decides whether a failed call may be made again; nothing else in tenantry repeats a request.
-fn again(service: Service, method: Method, lag: Option<Lag>, refusal: &Refusal) -> Option<Again> {
+fn again(
+    service: Service,
+    method: Method,
+    lag: Option<Lag>,
+    spends: Option<Spends>,
+    refusal: &Refusal,
+) -> Option<Again> {
     let failure = &refusal.failure;
     if refusal.repeat == Repeat::Never {
         return None;
@@ -146,7 +161,7 @@ fn again(service: Service, method: Method, lag: Option<Lag>, refusal: &Refusal) 
     // Asking twice for a token gives two tokens, and a PATCH with the same body ends the same.
     let harmless = match method {
         Method::Get | Method::Head | Method::Patch => true,
-        Method::Post => service == Service::Token,
+        Method::Post => service == Service::Token && spends.is_none(),
         // DELETE, PUT, and whatever azure_core may learn to send.
         _ => false,
     };
@@ -189,6 +204,7 @@ impl Policy for Retry {
         let started = Instant::now();
         let deadline = started + self.call_limit;
         let lag = ctx.value::<Lag>().copied();
+        let spends = ctx.value::<Spends>().copied();
         let method = request.method();
         self.gate.earn();
         let mut attempt = 1;
@@ -199,7 +215,7 @@ impl Policy for Retry {
             }
             let left = deadline.saturating_duration_since(Instant::now());
             // A call that may be made twice does not spend all its time on a server that hangs.
-            let harmless = again(self.service, method, None, &unanswered(left)).is_some();
+            let harmless = again(self.service, method, None, spends, &unanswered(left)).is_some();
             let patience = if harmless { left.min(self.call_limit / 2) } else { left };
             let result = tokio::time::timeout(patience, next[0].send(ctx, request, &next[1..]))
                 .await
@@ -209,7 +225,9 @@ impl Policy for Retry {
                 Err(error) => error,
             };
             let Some(refusal) = Refusal::within(&error) else { return Err(error) };
-            let Some(why) = again(self.service, method, lag, refusal) else { return Err(error) };
+            let Some(why) = again(self.service, method, lag, spends, refusal) else {
+                return Err(error);
+            };
             let Some(wait) = self.wait(why, attempt, started, refusal) else { return Err(error) };
             if why == Again::Throttled && self.gate.shut(wait.min(LONGEST_SHUT)) {
                 (self.notices)(Notice::Throttled {
@@ -383,11 +401,26 @@ mod tests {
             ),
             (refusal(None, Cause::Guard, ""), [None; 4]),
         ] {
-            let found = every.map(|method| again(Service::Graph, method, None, &case));
+            let found = every.map(|method| again(Service::Graph, method, None, None, &case));
             assert_eq!(found, wanted, "{case:?}");
         }
-        let fault = refusal(Some(500), Cause::Service, "");
-        assert_eq!(again(Service::Token, Method::Post, None, &fault), harmless);
+        let token =
+            |spends, case: &Refusal| again(Service::Token, Method::Post, None, spends, case);
+        for lost in [
+            refusal(Some(500), Cause::Service, ""),
+            refusal(None, Cause::NoAnswer, ""),
+            refusal(Some(200), Cause::Garbled, ""),
+        ] {
+            assert_eq!(token(None, &lost), harmless);
+            assert_eq!(token(Some(Spends::Once), &lost), None, "{lost:?}");
+        }
+        // Nothing was sent, or nothing was done.
+        for (early, wanted) in [
+            (refusal(None, Cause::Unreachable, ""), Unreachable),
+            (refusal(Some(429), Cause::Throttled, ""), Throttled),
+        ] {
+            assert_eq!(token(Some(Spends::Once), &early), Some(wanted));
+        }
     }
 
     #[test]
@@ -401,7 +434,7 @@ mod tests {
             (Lag::YoungCredential, &no_key),
         ] {
             for other in [&missing, &wrong_secret, &no_key] {
-                let found = again(Service::Graph, Method::Post, Some(lag), other);
+                let found = again(Service::Graph, Method::Post, Some(lag), None, other);
                 let wanted = std::ptr::eq(other, case).then_some(Again::Lag(lag));
                 assert_eq!(found, wanted, "{lag:?}: {other:?}");
             }

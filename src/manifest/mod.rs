@@ -25,7 +25,7 @@ use std::{
 
 use crate::{
     cloud::CloudName,
-    connector::{Connector, PortalAuthorization},
+    connector::{Connector, GRAPH, PortalAuthorization},
     ids::{AppKey, FleetName, ResourceId, TenantId, TenantKey},
     lifetime::Lifetime,
     registration::{Audience, Links, PermissionKind, RedirectUri},
@@ -33,6 +33,7 @@ use crate::{
 
 pub use guard::LARGEST;
 pub use mistakes::{Excerpt, Mistake, Mistakes, Notice};
+pub use redirect::LOOPBACK_PAGE;
 pub use schema::json_schema;
 pub use source::{LoadError, Source, load};
 pub use starter::starter;
@@ -226,6 +227,21 @@ pub struct App {
     pub tenants: Vec<TenantKey>,
     /// Where it is written.
     pub place: Place,
+}
+
+impl App {
+    /// What a person who signs in to it is asked for: its delegated permissions on Graph, for which
+    /// short names are enough, and the refresh token. A token is of one API: another API's
+    /// permissions are consented to, and not in it.
+    pub fn sign_in_scopes(&self) -> BTreeSet<String> {
+        self.permissions
+            .iter()
+            .filter(|permission| permission.kind == PermissionKind::Delegated)
+            .filter(|permission| permission.resource == GRAPH)
+            .map(|permission| permission.name.clone())
+            .chain(["offline_access".to_owned()])
+            .collect()
+    }
 }
 
 /// How the customer's administrator is asked.

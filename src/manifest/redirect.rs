@@ -12,7 +12,7 @@ const LONGEST: usize = 256;
 
 /// The loopback page on which consent and sign-in end; registered where a browser is used. Entra
 /// ignores the port of a localhost URI.
-pub(super) const LOOPBACK_PAGE: &str = "http://localhost/tenantry";
+pub const LOOPBACK_PAGE: &str = "http://localhost/tenantry";
 
 /// The most redirect URIs an app of an audience may have.
 pub(super) const fn most(audience: Audience) -> usize {

@@ -1,4 +1,4 @@
-//! Reports on disk: JSON, Markdown, CSV.
+//! Reports on disk: JSON, Markdown, CSV, HTML.
 
 use std::{io::Write, path::Path};
 
@@ -21,6 +21,8 @@ pub enum Kind {
     Json,
     /// For a ticket or a pull request.
     Markdown,
+    /// For a browser, whole in itself.
+    Html,
     /// For a spreadsheet.
     Csv,
 }
@@ -34,9 +36,10 @@ impl Kind {
         match path.extension().and_then(|extension| extension.to_str()) {
             Some("json") => Ok(Self::Json),
             Some("md") => Ok(Self::Markdown),
+            Some("html") => Ok(Self::Html),
             Some("csv") => Ok(Self::Csv),
             _ => Err(format!(
-                "{} ends in none of .json, .md, .csv, which say what to write",
+                "{} ends in none of .json, .md, .html, .csv, which say what to write",
                 path.display()
             )),
         }

@@ -14,7 +14,7 @@ use crate::{
 pub const FORMAT_VERSION: u32 = 1;
 
 /// Plain data of ours always serialises: its maps have text keys and its numbers are finite.
-fn value(data: &impl Serialize) -> Value {
+pub(super) fn value(data: &impl Serialize) -> Value {
     serde_json::to_value(data).unwrap_or(Value::Null)
 }
 

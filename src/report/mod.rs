@@ -1,11 +1,12 @@
 //! All words: text for people, JSON for machines, progress, files.
 
 pub mod apply;
+pub mod consent;
 pub mod doctor;
 pub mod error;
 pub mod explain;
 pub mod file;
-mod html;
+pub mod html;
 pub mod json;
 pub mod letter;
 pub mod pages;
@@ -14,3 +15,4 @@ pub mod plan;
 pub mod progress;
 pub mod schema;
 pub mod status;
+pub mod tokens;

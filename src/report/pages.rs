@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use maud::{Markup, html};
 
 use super::{
-    html::{Document, Script, document},
+    html::{Document, Script, document, sandbox_note},
     paper::clean,
     plan::count,
 };
@@ -96,7 +96,7 @@ pub fn consent_list(view: &ConsentView) -> String {
     let left = view.left();
     let body = html! {
         main id="list" data-left=(left) {
-            @if view.sandbox { (sandbox()) }
+            @if view.sandbox { (sandbox_note()) }
             h1 { "Consent for " (view.fleet) }
             p role="status" {
                 @if left == 0 {
@@ -134,7 +134,7 @@ pub fn consent_list(view: &ConsentView) -> String {
 fn consent_row(row: &ConsentRow, token: &str) -> Markup {
     let ConsentRow { key, name, what, who, state, start } = row;
     let step = match what {
-        RowKind::AdminConsent => "consents, as an administrator of this customer",
+        RowKind::AdminConsent => "consents",
         RowKind::SignIn => "signs in, to read this customer's incidents",
     };
     let (class, mark, word) = match state {
@@ -222,10 +222,6 @@ pub fn landing(provider: Option<&str>) -> String {
             }
         },
     })
-}
-
-fn sandbox() -> Markup {
-    html! { p.sandbox { "sandbox: Microsoft in a box. Nothing here is real, and nobody is asked." } }
 }
 
 #[cfg(test)]

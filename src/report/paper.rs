@@ -43,6 +43,18 @@ pub struct Word {
     text: String,
 }
 
+impl Word {
+    /// How it is painted.
+    pub fn ink(&self) -> Ink {
+        self.ink
+    }
+
+    /// What it says.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+}
+
 /// A word in an ink.
 pub fn word(ink: Ink, text: impl AsRef<str>) -> Word {
     Word { ink, text: clean(text.as_ref()) }

@@ -13,6 +13,8 @@ pub enum Phase {
     Read,
     /// Changing apps.
     Apply,
+    /// Waiting for people's answers.
+    Consent,
     /// Asking what works.
     Prove,
 }
@@ -39,11 +41,17 @@ impl Progress {
         let (name, what) = match phase {
             Phase::Read => ("read", "directories"),
             Phase::Apply => ("apply", "apps"),
+            Phase::Consent => ("consent", ""),
             Phase::Prove => ("prove", "tenants"),
         };
         let bar = self.bars.add(ProgressBar::new(of as u64));
-        let template =
-            format!("{name:<8} {{bar:20}}  {{pos}}/{{len}} {what}  {{rate}}  {{elapsed}}  {{msg}}");
+        let template = match phase {
+            // People answer in their own time: no rate.
+            Phase::Consent => format!("{name:<8} {{bar:20}}  {{msg}}"),
+            Phase::Read | Phase::Apply | Phase::Prove => format!(
+                "{name:<8} {{bar:20}}  {{pos}}/{{len}} {what}  {{rate}}  {{elapsed}}  {{msg}}"
+            ),
+        };
         if let Ok(style) = ProgressStyle::with_template(&template) {
             let style = style.with_key("rate", |state: &ProgressState, to: &mut dyn Write| {
                 // A bar that cannot be written is a bar that nobody sees.
@@ -98,6 +106,13 @@ impl Bar {
     /// Says what is waited for.
     pub fn message(&self, text: String) {
         self.bar.set_message(text);
+    }
+
+    /// Shows how many people have answered what.
+    pub fn answers(&self, accepted: usize, declined: usize, waiting: usize) {
+        self.bar.set_position((accepted + declined) as u64);
+        self.bar
+            .set_message(format!("{accepted} accepted, {declined} declined, {waiting} waiting"));
     }
 
     /// Leaves the bar as it is.

@@ -136,14 +136,17 @@ fn summary_of_plan() -> Value {
     )
 }
 
-/// The schema of a line of `apply --json`.
-pub fn event() -> Value {
-    let failure = object(
+fn failure() -> Value {
+    object(
         json!({ "cause": text(), "message": text() }),
         json!({
             "status": count(), "code": text(), "requestId": text(), "at": moment(), "hint": text(),
         }),
-    );
+    )
+}
+
+/// The schema of a line of `apply --json`.
+pub fn event() -> Value {
     document(
         "a line of tenantry apply --json",
         object(
@@ -162,7 +165,7 @@ pub fn event() -> Value {
                 "clientId": guid(),
                 "keyId": guid(),
                 "ends": moment(),
-                "failure": failure,
+                "failure": failure(),
                 "because": text(),
                 "directory": guid(),
                 "seconds": count(),
@@ -191,6 +194,33 @@ fn summary_of_status() -> Value {
             "needSignIn": list(text()),
         }),
         json!({}),
+    )
+}
+
+/// The schema of `tokens refresh --json`.
+pub fn tokens() -> Value {
+    let tenant = object(
+        json!({ "key": text(), "result": words(["refreshed", "not-kept", "failed", "unknown"]) }),
+        json!({ "user": text(), "cause": text(), "cure": text(), "failure": failure() }),
+    );
+    document(
+        "tenantry tokens refresh --json",
+        object(
+            json!({
+                "formatVersion": { "const": super::json::FORMAT_VERSION },
+                "fleet": text(),
+                "sandbox": { "type": "boolean" },
+                "tenants": list(tenant),
+                "summary": object(
+                    json!({
+                        "held": count(), "refreshed": count(), "notKept": count(),
+                        "failed": count(), "unknown": count(), "notTried": count(),
+                    }),
+                    json!({}),
+                ),
+            }),
+            json!({}),
+        ),
     )
 }
 

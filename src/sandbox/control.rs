@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::{
     http::{Request, Response},
     operation::Operation,
+    people::{self, Opened},
     pipeline::Shared,
     world::World,
 };
@@ -50,6 +51,19 @@ pub(super) fn answer(shared: &Shared, request: &Request) -> Response {
                 }
                 _ => None,
             },
+        ),
+        "people" => (
+            "POST",
+            (request.method == Method::POST).then(|| {
+                parsed(request).and_then(|v| {
+                    let came = match people::open(shared, people::asked(&v)?) {
+                        Opened::Landed(at) => json!({"landed": at}),
+                        Opened::Shown(text) => json!({"shown": text}),
+                        Opened::Nobody => json!({"nobody": true}),
+                    };
+                    Ok(Response::json(200, &came))
+                })
+            }),
         ),
         "clock" => (
             "GET, POST",
@@ -100,6 +114,7 @@ fn index() -> Response {
             "world": "GET, PUT: everything that the sandbox remembers",
             "requests": "GET, DELETE: what was asked of it",
             "faults": "GET, POST, DELETE: misbehaviour on demand",
+            "people": "POST {\"open\": LINK}: hands a link to the person it is for",
             "clock": "GET, POST {\"advance\": \"P340D\"}",
             "operations": "GET: the names that faults take",
         }),

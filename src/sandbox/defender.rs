@@ -82,6 +82,13 @@ fn serve(
             ),
         ));
     }
+    if !caller.may_read_incidents() {
+        return Err(refused(
+            403,
+            "Forbidden",
+            "The user does not have the required permissions to perform this action.",
+        ));
+    }
     let directory = state
         .world
         .directory(&caller.tenant)

@@ -5,7 +5,7 @@ use std::{collections::HashSet, io, time::Duration};
 use serde_json::Value;
 
 use super::{
-    entra::jwt::Signer,
+    entra::{codes::Codes, jwt::Signer},
     faults::Faults,
     requests::RequestLog,
     throttle::Throttle,
@@ -28,6 +28,8 @@ pub(super) struct State {
     pub(super) lag: Duration,
     /// Every secret value that was ever issued or seeded; never written anywhere.
     pub(super) issued: Vec<String>,
+    /// Authorization codes and half-finished sign-ins.
+    pub(super) codes: Codes,
     /// Full requests and answers, where recording is switched on.
     pub(super) traffic: Option<Vec<Value>>,
     /// Applications whose credentials are being written at this moment.

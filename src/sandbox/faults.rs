@@ -139,7 +139,7 @@ impl Faults {
         for fault in &mut self.list {
             let named = match fault.operation {
                 Some(one) => one == operation,
-                None => operation.is_scriptable(),
+                None => operation.is_scriptable() && !operation.is_a_persons(),
             };
             if !named || !fault.matching.meets(facts) {
                 continue;

@@ -36,6 +36,13 @@ impl Request {
         format!("https://{}", self.host)
     }
 
+    /// Whether a form comes from one of our own pages, as far as the browser says.
+    pub(super) fn same_origin(&self) -> bool {
+        self.header("origin").is_none_or(|origin| {
+            origin.split_once("://").is_some_and(|(_, host)| host == self.host)
+        })
+    }
+
     /// The media type without its parameters, in lower case.
     pub(super) fn media_type(&self) -> Option<String> {
         let value = self.header("content-type")?;

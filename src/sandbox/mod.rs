@@ -18,6 +18,7 @@ mod http;
 pub mod odata;
 mod operation;
 mod pages;
+mod people;
 mod pipeline;
 mod random;
 mod requests;
@@ -50,6 +51,7 @@ use throttle::Throttle;
 use world::{World, form::Loaded, journal::Journal, seed};
 
 pub use clock::wait;
+pub use people::Opened;
 pub use random::secret_hash;
 
 /// How a sandbox starts.
@@ -241,6 +243,7 @@ impl Sandbox {
             },
             lag,
             issued,
+            codes: entra::codes::Codes::default(),
             traffic: match recording {
                 Recording::Off => None,
                 Recording::On => Some(Vec::new()),
@@ -379,6 +382,13 @@ impl Sandbox {
         let mut state = self.shared.lock();
         state.world.advance(duration)?;
         state.keep().map_err(|e| e.to_string())
+    }
+
+    /// Hands a link to the person it is for: the administrator for links of admin consent, the
+    /// analyst (`login_hint`'s user) for those of the authorize endpoint. They meet the same pages
+    /// as a browser.
+    pub fn open(&self, link: &str) -> Opened {
+        people::open(&self.shared, link)
     }
 
     /// Changes how long fresh things stay unseen.

@@ -59,6 +59,10 @@ operations! {
     OpenidConfiguration = "login.openidConfiguration", Login, Read;
     InstanceDiscovery = "login.instanceDiscovery", Login, Read;
     SigningKeys = "login.signingKeys", Login, Read;
+    /// A person's browser at the authorize endpoint; `*` does not count it.
+    Authorize = "login.authorize", Login, Write;
+    /// An administrator's browser at a consent endpoint; `*` does not count it.
+    AdminConsent = "login.adminConsent", Login, Write;
     LoginPage = "login.page", Login, Read;
 
     ListApplications = "application.list", Graph, Read;
@@ -156,12 +160,17 @@ impl Operation {
         Self::ALL.iter().copied().find(|o| o.name() == name && o.is_scriptable())
     }
 
-    /// Whether faults may be scripted for it, and `*` counts it.
+    /// Whether faults may be scripted for it.
     pub(super) const fn is_scriptable(self) -> bool {
         match self.service() {
             Service::Login | Service::Graph | Service::Defender | Service::Arm => true,
             Service::Pages | Service::Control => false,
         }
+    }
+
+    /// Whether a person's browser asks it, so that `*`, which stands for clients, leaves it out.
+    pub(super) const fn is_a_persons(self) -> bool {
+        matches!(self, Self::Authorize | Self::AdminConsent)
     }
 
     /// Whether it is a write to Microsoft Graph.

@@ -76,6 +76,38 @@ impl Shared {
         self.step(request, operation, &target, self.latency).await
     }
 
+    /// Takes a person's request to its end at once: nobody waits for a browser in a test.
+    pub(super) fn visit(&self, request: &Request, door: Door) -> Ending {
+        let (operation, target) = route(request, door);
+        let (number, act) = {
+            let mut state = self.lock();
+            let now = state.world.now();
+            let number = state.log.begin(now, request, operation);
+            let facts = facts(&state, request, &target);
+            let act = state.faults.take(operation, &facts);
+            (number, act)
+        };
+        let ending = match &act {
+            Some(Do::CutBefore) => Ending::Cut,
+            Some(Do::NoAnswer) => Ending::Never,
+            Some(Do::Status { status, headers, body }) => {
+                Ending::Answer(self.scripted(request, operation, *status, headers, body.as_ref()))
+            }
+            Some(Do::Echo(status)) => Ending::Answer(self.echo(request, operation, *status)),
+            Some(Do::Slow(_)) | None => Ending::Answer(self.answer(request, operation, &target)),
+            Some(Do::CutAfter | Do::NoAnswerAfter | Do::Garbage) => {
+                self.answer(request, operation, &target);
+                Ending::Cut
+            }
+        };
+        let status = match &ending {
+            Ending::Answer(response) => Some(response.status),
+            Ending::Cut | Ending::Never => None,
+        };
+        self.lock().log.end(number, status, act.map(|a| a.word()));
+        ending
+    }
+
     async fn step(
         &self,
         request: &Request,
@@ -184,7 +216,7 @@ impl Shared {
             Target::Graph(route) => graph::answer(&mut state, &context, request, operation, route),
             Target::Defender(target) => defender::answer(&state, &context, request, target),
             Target::Arm => entra::arm::answer(&state, &context, request, operation),
-            Target::Page | Target::Control => pages::answer(request),
+            Target::Page | Target::Control => pages::answer(&mut state, request),
         };
         match state.keep() {
             Ok(()) => response,
@@ -377,6 +409,9 @@ fn facts(state: &State, request: &Request, target: &Target) -> Facts {
                     .filter(|(name, _)| name == "client_id")
                     .map(|(_, value)| value),
             );
+        }
+        Target::Login(entra::Target::Visit(tenant, ..)) => {
+            facts.tenant = state.world.resolve(tenant);
         }
         Target::Graph(route) => {
             facts.app.extend(route.keys.iter().map(|k| k.text().to_owned()));

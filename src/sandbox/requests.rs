@@ -29,6 +29,10 @@ const SECRET_PARAMETERS: &[&str] = &[
     "password",
     "access_token",
     "id_token",
+    "state",
+    "session_state",
+    "nonce",
+    "code_challenge",
 ];
 
 #[derive(Debug)]
@@ -162,6 +166,6 @@ mod tests {
     #[test]
     fn secret_parameters_are_not_logged() {
         assert_eq!(without_secrets("$top=5&$filter=a%20eq%20'b'"), "$top=5&$filter=a%20eq%20'b'");
-        assert_eq!(without_secrets("code=abc&state=s"), "code=-&state=s");
+        assert_eq!(without_secrets("code=abc&state=s"), "code=-&state=-");
     }
 }

@@ -36,7 +36,14 @@ pub(super) enum Door {
 pub(super) fn route(request: &Request, door: Door) -> (Operation, Target) {
     let path = request.path.as_str();
     match door {
-        Door::Pages => return (Operation::Page, Target::Page),
+        Door::Pages => {
+            return match entra::route(path) {
+                (operation, target @ entra::Target::Visit(..)) => {
+                    (operation, Target::Login(target))
+                }
+                _ => (Operation::Page, Target::Page),
+            };
+        }
         Door::Api => {}
     }
     if path == "/_sandbox" || path.starts_with("/_sandbox/") {

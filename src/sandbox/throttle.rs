@@ -171,6 +171,7 @@ mod tests {
             tenant: "t".to_owned(),
             app_id: "a".to_owned(),
             object_id: String::new(),
+            user_roles: None,
             permissions: Vec::new(),
         };
         let world = World::default();

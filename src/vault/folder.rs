@@ -23,8 +23,9 @@ use crate::{
         error::{Damage, VaultError},
         format::{self, AppFile},
         keys,
-        record::{Contradiction, CredentialRecord, NewRefreshToken, Record, Records, TenantSeen},
+        record::{Contradiction, CredentialRecord, NewRefreshToken, Record, Records},
         seal::{self, Label, NotOpened},
+        tenant::TenantSeen,
     },
 };
 

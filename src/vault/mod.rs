@@ -25,6 +25,7 @@ mod keys;
 mod lock;
 mod record;
 mod seal;
+mod tenant;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -39,9 +40,11 @@ pub use keys::{
 };
 pub use lock::Holder;
 pub use record::{
-    Attestation, AttestedOutcome, ConsentDenied, Contradiction, CredentialKind, CredentialRecord,
-    CredentialState, FacetMemory, NewRefreshToken, Ownership, REFRESH_TOKEN_LIVES, Record, Records,
-    TenantRecord, TenantSeen, recognise,
+    Contradiction, CredentialKind, CredentialRecord, CredentialState, NewRefreshToken, Ownership,
+    REFRESH_TOKEN_LIVES, Record, Records, recognise,
+};
+pub use tenant::{
+    Attestation, AttestedOutcome, ConsentDenied, ConsentSeen, FacetMemory, TenantRecord, TenantSeen,
 };
 
 use folder::Folder;
@@ -399,6 +402,30 @@ impl VaultWriter {
         };
         let app = app.clone();
         self.write(move |folder| folder.keep_refresh_token(&app, new, &identities)).await
+    }
+
+    /// Keeps the refresh token of a sign-in that just took place, and gives the audit its line:
+    /// `who` ran `command`. Rotations have none: nobody decided them.
+    ///
+    /// # Errors
+    /// As [`VaultWriter::keep_refresh_token`]; or the line could not be written, and the token is
+    /// kept all the same.
+    pub async fn keep_sign_in(
+        &self,
+        app: &AppKey,
+        new: NewRefreshToken,
+        who: &str,
+        command: &str,
+    ) -> Result<Nonce, VaultError> {
+        let entry = AuditEntry::new(new.at, who, command)
+            .step("sign-in")
+            .app(app)
+            .tenant(&new.tenant)
+            .id("directory", new.directory)
+            .id("user", &new.user);
+        let nonce = self.keep_refresh_token(app, new).await?;
+        self.audit(entry.id("nonce", &nonce)).await?;
+        Ok(nonce)
     }
 
     /// Drops a tenant's refresh token, if one is held; says whether one was.

@@ -17,6 +17,7 @@ use crate::{
         UniqueName, VaultId,
     },
     secret::Secret,
+    vault::tenant::{TenantRecord, TenantSeen},
 };
 
 /// Every record of a vault.
@@ -166,106 +167,6 @@ impl CredentialState {
     }
 }
 
-/// One tenant as the vault remembers it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct TenantRecord {
-    /// Its directory, pinned: the same key never comes to mean another directory unnoticed.
-    pub id: TenantId,
-    /// What each facet was last, by its name.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub facets: BTreeMap<String, FacetMemory>,
-    /// When its incidents could last be read.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_good: Option<Timestamp>,
-    /// What somebody said of the portal step.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub attestation: Option<Attestation>,
-    /// That its administrator said no, until a token shows the consent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub consent_denied: Option<ConsentDenied>,
-}
-
-impl TenantRecord {
-    /// A tenant of which nothing is known but its directory.
-    pub fn pinned(id: TenantId) -> Self {
-        Self {
-            id,
-            facets: BTreeMap::new(),
-            last_good: None,
-            attestation: None,
-            consent_denied: None,
-        }
-    }
-}
-
-/// What a facet was when it was last looked at, in the words of the JSON report.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct FacetMemory {
-    /// `ok`, `waiting`, …
-    pub state: String,
-    /// `customer-admin`, `analyst`, …
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub waiting_for: Option<String>,
-    /// Since when it has been so.
-    pub since: Timestamp,
-}
-
-/// Somebody's word on the portal step, which no call can prove.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Attestation {
-    /// The app it was given for; void for any other.
-    pub client_id: ClientId,
-    /// Who did it.
-    pub by: String,
-    /// Where it is written down.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ticket: Option<String>,
-    /// When it was done.
-    pub at: Timestamp,
-    /// How it went.
-    pub outcome: AttestedOutcome,
-}
-
-/// An administrator's no to the consent page.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ConsentDenied {
-    /// The app that was asked for; says nothing of any other.
-    pub client_id: ClientId,
-    /// When.
-    pub at: Timestamp,
-    /// In the page's words, or in ours.
-    pub why: String,
-}
-
-/// How the portal step went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum AttestedOutcome {
-    /// The app was authorized.
-    Authorized,
-    /// The portal has no such page any more.
-    PageMissing,
-    /// The portal refused.
-    Refused,
-}
-
-/// What one run saw of one tenant, to be remembered.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TenantSeen {
-    /// Which tenant.
-    pub tenant: TenantKey,
-    /// Its directory.
-    pub id: TenantId,
-    /// Facets by name: state, and whom it waits for.
-    pub facets: BTreeMap<String, (String, Option<String>)>,
-    /// When its incidents were read, if they were.
-    pub last_good: Option<Timestamp>,
-}
-
 /// Why a record and what is asked of it do not go together.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Contradiction {
@@ -386,23 +287,7 @@ impl Record {
     /// # Errors
     /// The tenant is pinned to another directory; nothing is remembered then.
     pub fn remember(&mut self, seen: &TenantSeen, at: Timestamp) -> Result<(), Contradiction> {
-        let TenantSeen { tenant, id, facets, last_good } = seen;
-        let known = self.pin(tenant, *id)?;
-        for (name, (state, waiting_for)) in facets {
-            let same = known
-                .facets
-                .get(name)
-                .is_some_and(|old| old.state == *state && old.waiting_for == *waiting_for);
-            if !same {
-                let memory = FacetMemory {
-                    state: state.clone(),
-                    waiting_for: waiting_for.clone(),
-                    since: at,
-                };
-                known.facets.insert(name.clone(), memory);
-            }
-        }
-        known.last_good = known.last_good.max(*last_good);
+        self.pin(&seen.tenant, seen.id)?.remember(seen, at);
         Ok(())
     }
 
@@ -500,7 +385,10 @@ pub fn recognise(found_name: Option<&str>, vault: VaultId, record: Option<&Recor
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vault::testing::{record, seconds};
+    use crate::vault::{
+        ConsentSeen,
+        testing::{record, seconds},
+    };
 
     fn with_end(state: CredentialState, end: i64) -> CredentialRecord {
         CredentialRecord {
@@ -578,6 +466,7 @@ mod tests {
                 ("waiting".into(), Some("analyst".into())),
             )]),
             last_good: Some(seconds(5)),
+            consent: ConsentSeen::NotProved,
         };
         record.remember(&seen, seconds(10)).unwrap();
         seen.last_good = None;

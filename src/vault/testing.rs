@@ -10,9 +10,9 @@ use crate::{
         AppKey, ClientId, FleetName, KeyId, Nonce, ObjectId, TenantId, TenantKey, UniqueName,
         VaultId,
     },
-    vault::record::{
-        Attestation, AttestedOutcome, CredentialKind, CredentialRecord, CredentialState,
-        FacetMemory, Record, TenantRecord,
+    vault::{
+        record::{CredentialKind, CredentialRecord, CredentialState, Record},
+        tenant::{Attestation, AttestedOutcome, FacetMemory, TenantRecord},
     },
 };
 

@@ -2,6 +2,7 @@
 //! the world asked whether it worked.
 
 mod architecture;
+mod browser;
 mod canaries;
 mod exit_codes;
 mod golden;

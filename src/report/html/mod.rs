@@ -1,6 +1,14 @@
 //! HTML: one file each, whole in itself. Nothing is fetched, nothing runs but the lines that stand
 //! in the file and whose digest the file's own policy names.
 
+mod cards;
 mod document;
+mod parts;
+mod plan;
+mod status;
 
-pub(super) use self::document::{Document, Script, document};
+pub(super) use self::{
+    document::{Document, Script, document},
+    parts::sandbox_note,
+};
+pub use self::{plan::plan, status::status};

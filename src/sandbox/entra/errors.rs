@@ -17,6 +17,10 @@ pub(in crate::sandbox) struct Aadsts {
     pub(in crate::sandbox) code: u32,
     /// The sentence after it.
     pub(in crate::sandbox) message: String,
+    /// OAuth's `suberror`: what kind of person's help is needed.
+    pub(super) suberror: Option<&'static str>,
+    /// What a new sign-in must satisfy, as JSON in a string.
+    pub(super) claims: Option<String>,
 }
 
 impl Aadsts {
@@ -27,7 +31,35 @@ impl Aadsts {
         code: u32,
         message: impl Into<String>,
     ) -> Self {
-        Self { status, error, code, message: message.into() }
+        Self { status, error, code, message: message.into(), suberror: None, claims: None }
+    }
+
+    /// 400 `invalid_grant`: a code or refresh token that does not do.
+    pub(super) fn invalid_grant(code: u32, message: impl Into<String>) -> Self {
+        Self::new(400, "invalid_grant", code, message)
+    }
+
+    /// The same with a `suberror`.
+    #[must_use]
+    pub(super) fn because(mut self, suberror: &'static str) -> Self {
+        self.suberror = Some(suberror);
+        self
+    }
+
+    /// The same with the `claims` that a new sign-in must ask for.
+    #[must_use]
+    pub(super) fn wanting(mut self, claims: String) -> Self {
+        self.claims = Some(claims);
+        self
+    }
+
+    /// `AADSTS…: …` with the ids that a help desk asks for.
+    pub(super) fn description(&self, now: Timestamp, trace: &str, correlation: &str) -> String {
+        let Self { status: _, error: _, code, message, suberror: _, claims: _ } = self;
+        let timestamp = now.strftime("%Y-%m-%d %H:%M:%SZ");
+        format!(
+            "AADSTS{code}: {message} Trace ID: {trace} Correlation ID: {correlation} Timestamp: {timestamp}"
+        )
     }
 
     /// 400 `invalid_request`.
@@ -81,18 +113,22 @@ impl Aadsts {
         let trace = random::guid();
         let correlation = correlation.map_or_else(random::guid, str::to_owned);
         let timestamp = now.strftime("%Y-%m-%d %H:%M:%SZ").to_string();
-        let Self { status, error, code, message } = self;
-        let body = json!({
+        let Self { status, error, code, message: _, suberror, claims } = self;
+        let mut body = json!({
             "error": error,
-            "error_description": format!(
-                "AADSTS{code}: {message} Trace ID: {trace} Correlation ID: {correlation} Timestamp: {timestamp}"
-            ),
+            "error_description": self.description(now, &trace, &correlation),
             "error_codes": [code],
             "timestamp": timestamp,
             "trace_id": trace,
             "correlation_id": correlation,
             "error_uri": format!("https://login.microsoftonline.com/error?code={code}"),
         });
+        if let Some(suberror) = suberror {
+            body["suberror"] = json!(suberror);
+        }
+        if let Some(claims) = claims {
+            body["claims"] = json!(claims);
+        }
         Response::json(*status, &body).with("x-ms-request-id", trace)
     }
 }

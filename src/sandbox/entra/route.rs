@@ -3,9 +3,11 @@
 use hyper::Method;
 
 use super::{
+    asking::Purpose,
     discovery::{self, Version},
     errors::Aadsts,
     token::{self, Endpoint},
+    visit,
 };
 use crate::sandbox::{
     engine::{Context, State},
@@ -25,7 +27,7 @@ pub(in crate::sandbox) enum Target {
     /// The signing keys.
     Keys,
     /// Where people sign in and consent.
-    Page,
+    Visit(String, Purpose, Endpoint),
     /// Nothing that is known.
     Unknown,
 }
@@ -55,12 +57,20 @@ pub(in crate::sandbox) fn route(path: &str) -> (Operation, Target) {
             Operation::OpenidConfiguration,
             Target::OpenidConfiguration((*tenant).to_owned(), Version::V1),
         ),
-        [_, "adminconsent"]
-        | [_, "v2.0", "adminconsent"]
-        | [_, "oauth2", "authorize"]
-        | [_, "oauth2", "v2.0", "authorize"] => (Operation::LoginPage, Target::Page),
+        [tenant, "adminconsent"] => visit(tenant, Purpose::AdminConsent, Endpoint::V1),
+        [tenant, "v2.0", "adminconsent"] => visit(tenant, Purpose::AdminConsent, Endpoint::V2),
+        [tenant, "oauth2", "authorize"] => visit(tenant, Purpose::Authorize, Endpoint::V1),
+        [tenant, "oauth2", "v2.0", "authorize"] => visit(tenant, Purpose::Authorize, Endpoint::V2),
         _ => (Operation::LoginPage, Target::Unknown),
     }
+}
+
+fn visit(tenant: &str, purpose: Purpose, endpoint: Endpoint) -> (Operation, Target) {
+    let operation = match purpose {
+        Purpose::Authorize => Operation::Authorize,
+        Purpose::AdminConsent => Operation::AdminConsent,
+    };
+    (operation, Target::Visit(tenant.to_owned(), purpose, endpoint))
 }
 
 /// Answers at that endpoint.
@@ -78,6 +88,9 @@ pub(in crate::sandbox) fn answer(
                 .with("pragma", "no-cache")
                 .with("expires", "-1")
         }
+        Target::Visit(tenant, purpose, endpoint) if reads || request.method == Method::POST => {
+            visit::answer(state, context, request, tenant, *purpose, *endpoint)
+        }
         _ if !reads => Aadsts::invalid_request(
             900_561,
             format!(
@@ -93,11 +106,9 @@ pub(in crate::sandbox) fn answer(
         Target::Instance => discovery::instance(&state.world, request),
         Target::Keys => Response::json(200, &context.signer.key_set())
             .with("cache-control", "max-age=86400, private"),
-        Target::Page => Response::html(
-            501,
-            "<!doctype html><title>sandbox</title><p>The sandbox has no pages for people yet.",
-        ),
-        Target::Unknown => Response::html(404, "<!doctype html><title>404</title><p>Not found."),
+        Target::Visit(..) | Target::Unknown => {
+            Response::html(404, "<!doctype html><title>404</title><p>Not found.")
+        }
     };
     response
         .with("x-ms-ests-server", "2.1.0 - sandbox")

@@ -1,11 +1,11 @@
-//! The token endpoint: client credentials, v1 and v2
+//! The token endpoint, v1 and v2, and its client credentials
 //! (<https://learn.microsoft.com/en-us/entra/identity-platform/v2-oauth2-client-creds-grant-flow>).
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{client, errors::Aadsts};
+use super::{client, errors::Aadsts, user_token};
 use crate::sandbox::{
     engine::{Context, State},
     http::{Request, Response, form_pairs},
@@ -14,7 +14,7 @@ use crate::sandbox::{
 };
 
 /// Seconds that a token lives.
-const LIFETIME: i64 = 3_599;
+pub(super) const LIFETIME: i64 = 3_599;
 
 /// Which of the two endpoints was called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,7 +85,7 @@ pub(in crate::sandbox) fn answer(
 }
 
 fn token(
-    state: &State,
+    state: &mut State,
     context: &Context<'_>,
     request: &Request,
     tenant: &str,
@@ -103,13 +103,22 @@ fn token(
     }
     let form = Form::read(request)?;
     let grant = form.get("grant_type").ok_or_else(|| Aadsts::missing("grant_type"))?;
-    if grant != "client_credentials" {
-        return Err(Aadsts::new(
-            400,
-            "unsupported_grant_type",
-            70_003,
-            format!("The app requested an unsupported grant type '{grant}'."),
-        ));
+    match grant {
+        "client_credentials" => {}
+        "authorization_code" => {
+            return user_token::redeem(state, context, request, &form, (tenant, endpoint), now);
+        }
+        "refresh_token" => {
+            return user_token::refresh(state, context, request, &form, (tenant, endpoint), now);
+        }
+        _ => {
+            return Err(Aadsts::new(
+                400,
+                "unsupported_grant_type",
+                70_003,
+                format!("The app requested an unsupported grant type '{grant}'."),
+            ));
+        }
     }
     let claimed = client::claimed(request, &form)?;
     let directory = directory(&state.world, tenant, &claimed.id)?;
@@ -190,7 +199,11 @@ fn claims(
 }
 
 /// Whose directory the path names. The id of the client only words the refusals.
-fn directory<'w>(world: &'w World, tenant: &str, client: &str) -> Result<&'w Directory, Aadsts> {
+pub(super) fn directory<'w>(
+    world: &'w World,
+    tenant: &str,
+    client: &str,
+) -> Result<&'w Directory, Aadsts> {
     let name = tenant.to_ascii_lowercase();
     if ["common", "organizations", "consumers"].contains(&name.as_str()) {
         let multitenant = world

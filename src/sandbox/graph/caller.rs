@@ -7,7 +7,7 @@ use crate::sandbox::{
     entra::jwt::Rejected,
     http::Request,
     schema::Refusal,
-    world::{World, first_party},
+    world::{World, first_party, people},
 };
 
 /// The caller behind a good token.
@@ -21,9 +21,18 @@ pub(in crate::sandbox) struct Caller {
     pub(in crate::sandbox) object_id: String,
     /// The permissions that the token carries: app roles, or delegated scopes.
     pub(in crate::sandbox) permissions: Vec<String>,
+    /// For a user's token, the ids of the user's directory roles.
+    pub(in crate::sandbox) user_roles: Option<Vec<String>>,
 }
 
 impl Caller {
+    /// Whether Defender lets the caller read: an app by its permissions alone, a user by a role too.
+    pub(in crate::sandbox) fn may_read_incidents(&self) -> bool {
+        self.user_roles
+            .as_ref()
+            .is_none_or(|roles| people::reads_incidents(roles.iter().map(String::as_str)))
+    }
+
     /// Whether the token carries any of these permissions.
     pub(in crate::sandbox) fn has(&self, any: &[&str]) -> bool {
         self.permissions.iter().any(|p| any.contains(&p.as_str()))
@@ -76,7 +85,11 @@ pub(in crate::sandbox) fn authenticate(
         .map(str::to_owned)
         .collect();
     permissions.extend(text("scp").split_ascii_whitespace().map(str::to_owned));
-    Ok(Caller { tenant, app_id: text("appid"), object_id: text("oid"), permissions })
+    let user_roles = (claims["idtyp"] == "user").then(|| {
+        let ids = claims["wids"].as_array().into_iter().flatten();
+        ids.filter_map(Value::as_str).map(str::to_owned).collect()
+    });
+    Ok(Caller { tenant, app_id: text("appid"), object_id: text("oid"), permissions, user_roles })
 }
 
 /// Whether a token's audience means this API.

@@ -18,7 +18,7 @@ mod passwords;
 pub(super) mod path;
 mod policies;
 mod policy_rules;
-mod principals;
+pub(super) mod principals;
 pub(super) mod route;
 mod security;
 mod write;
@@ -160,6 +160,8 @@ fn dispatch(call: &mut Call<'_>, operation: Operation) -> Result<Response, Refus
         | O::OpenidConfiguration
         | O::InstanceDiscovery
         | O::SigningKeys
+        | O::Authorize
+        | O::AdminConsent
         | O::LoginPage
         | O::ListDefenderIncidents
         | O::GetDefenderIncident

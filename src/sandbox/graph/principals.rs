@@ -102,7 +102,11 @@ pub(super) fn in_use(app_id: &str) -> Refusal {
 }
 
 /// A service principal for an application, as consent and `POST /servicePrincipals` make it.
-pub(super) fn of_application(app: &App, home: &str, owner: Option<&str>) -> (String, Value) {
+pub(in crate::sandbox) fn of_application(
+    app: &App,
+    home: &str,
+    owner: Option<&str>,
+) -> (String, Value) {
     let id = random::guid();
     let mut value = Value::Object(service_principal_defaults());
     let graph = &app.graph;

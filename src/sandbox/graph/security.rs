@@ -28,6 +28,13 @@ fn admitted(call: &Call<'_>, wanted: &[&str]) -> Result<(), Refusal> {
     if !call.caller.has(wanted) {
         return Err(missing_roles(call, wanted));
     }
+    if !call.caller.may_read_incidents() {
+        return Err(Refusal::new(
+            403,
+            "Forbidden",
+            "The user does not have the required permissions to perform this action.",
+        ));
+    }
     match call.directory()?.meta.people.defender {
         Defender::Provisioned => Ok(()),
         Defender::NotProvisioned => Err(Refusal::new(

@@ -1,10 +1,12 @@
 //! The sandbox over real https, as other people's clients see it.
 
 mod applications;
+mod consenting;
 mod keeping;
 mod misbehaviour;
 mod neighbours;
 mod reading;
+mod refreshing;
 mod refusals;
 mod support;
 mod tokens;

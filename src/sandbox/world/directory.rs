@@ -65,6 +65,51 @@ pub(in crate::sandbox) struct People {
     pub(in crate::sandbox) portal: Portal,
     /// The product behind the APIs.
     pub(in crate::sandbox) defender: Defender,
+    /// Who signs in where the analyst is asked, when it is somebody else: a sign-in name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::sandbox) signs_in_as: Option<String>,
+}
+
+/// What a directory demands of sign-ins: its Conditional Access, as far as tokens feel it
+/// (<https://learn.microsoft.com/en-us/entra/identity/conditional-access/overview>).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(in crate::sandbox) enum SignInPolicy {
+    /// Nothing.
+    #[default]
+    None,
+    /// A second factor: people give it on the page; a refresh token from before dies (50076).
+    Mfa,
+    /// Nobody signs in, and no refresh token works (53003).
+    Block,
+    /// Only from the places where people sit: they sign in, a refresh from elsewhere dies (53003).
+    Location,
+}
+
+/// What guests may see: decides the default role of their tokens
+/// (<https://learn.microsoft.com/en-us/entra/identity/users/users-restrict-guest-permissions>).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(in crate::sandbox) enum Guests {
+    /// As much as members.
+    Member,
+    /// Less, as Microsoft sets it.
+    #[default]
+    Limited,
+    /// Only themselves.
+    Restricted,
+}
+
+/// The sign-in knobs of a directory.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(in crate::sandbox) struct SignIn {
+    /// What is demanded.
+    pub(in crate::sandbox) policy: SignInPolicy,
+    /// How long a sign-in lasts at most, an ISO 8601 duration; later refreshes die (70043).
+    pub(in crate::sandbox) frequency: Option<String>,
+    /// What guests may see.
+    pub(in crate::sandbox) guests: Guests,
 }
 
 /// A user of a directory.
@@ -80,6 +125,19 @@ pub(in crate::sandbox) struct User {
     /// Directory roles by name, such as `Security Reader`.
     #[serde(default)]
     pub(in crate::sandbox) roles: Vec<String>,
+    /// For a guest (B2B): the directory where the account lives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::sandbox) guest_of: Option<String>,
+    /// For a guest: the name with which the account signs in at home.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::sandbox) mail: Option<String>,
+    /// Whether sign-in is blocked (50057).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(in crate::sandbox) disabled: bool,
+    /// Refresh tokens of sign-ins before this time are revoked (50173). A guest's are revoked at
+    /// home only: this is looked at where the account lives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::sandbox) sessions_valid_from: Option<String>,
 }
 
 /// The app-management policies of a directory, as Graph shows them.
@@ -136,6 +194,9 @@ pub(in crate::sandbox) struct Meta {
     /// Its people.
     #[serde(default)]
     pub(in crate::sandbox) people: People,
+    /// What it demands of sign-ins.
+    #[serde(default)]
+    pub(in crate::sandbox) sign_in: SignIn,
     /// Its users.
     #[serde(default)]
     pub(in crate::sandbox) users: Vec<User>,
@@ -182,6 +243,8 @@ pub(in crate::sandbox) struct Directory {
     pub(in crate::sandbox) grants: Table,
     /// appRoleAssignments.
     pub(in crate::sandbox) assignments: Table,
+    /// Refresh tokens issued here, by their hashes.
+    pub(in crate::sandbox) refresh_tokens: Table,
 }
 
 impl Directory {
@@ -195,6 +258,7 @@ impl Directory {
             deleted_principals: Principals::default(),
             grants: Table::default(),
             assignments: Table::default(),
+            refresh_tokens: Table::default(),
         }
     }
 

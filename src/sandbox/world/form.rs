@@ -6,6 +6,7 @@ use super::{
     Change, Kind, OperatorRef, World,
     apps::App,
     directory::{Directory, Meta},
+    people,
 };
 use crate::sandbox::{
     clock::{Clock, graph_time},
@@ -19,11 +20,12 @@ pub(in crate::sandbox) struct Loaded {
     pub(in crate::sandbox) secrets: Vec<String>,
 }
 
-const TABLES: [(&str, Kind); 4] = [
+const TABLES: [(&str, Kind); 5] = [
     ("applications", Kind::Application),
     ("servicePrincipals", Kind::Principal),
     ("oauth2PermissionGrants", Kind::Grant),
     ("appRoleAssignments", Kind::Assignment),
+    ("refreshTokens", Kind::RefreshToken),
 ];
 
 fn application_type(value: &Value) -> bool {
@@ -130,6 +132,20 @@ impl World {
         meta.id = uuid::Uuid::parse_str(&meta.id)
             .map_err(|_| format!("`{}` is no GUID", meta.id))?
             .to_string();
+        if let Some(frequency) = &meta.sign_in.frequency {
+            frequency
+                .parse::<jiff::Span>()
+                .map_err(|_| format!("signIn.frequency `{frequency}` is no ISO 8601 duration"))?;
+        }
+        for user in &meta.users {
+            for role in &user.roles {
+                people::role_id(role).ok_or_else(|| format!("no directory role is `{role}`"))?;
+            }
+            if let Some(from) = &user.sessions_valid_from {
+                from.parse::<jiff::Timestamp>()
+                    .map_err(|_| format!("sessionsValidFrom `{from}` is no time"))?;
+            }
+        }
         if meta.domains.is_empty() {
             return Err("needs at least one domain".to_owned());
         }
@@ -222,6 +238,12 @@ impl World {
                     directory.assignments.remove(id);
                 }
             },
+            Kind::RefreshToken => match value {
+                Some(value) => directory.refresh_tokens.insert(id, value.clone()),
+                None => {
+                    directory.refresh_tokens.remove(id);
+                }
+            },
         }
         Ok(())
     }
@@ -237,6 +259,7 @@ impl World {
             Kind::DeletedPrincipal => directory.deleted_principals.table.get(id).cloned(),
             Kind::Grant => directory.grants.get(id).cloned(),
             Kind::Assignment => directory.assignments.get(id).cloned(),
+            Kind::RefreshToken => directory.refresh_tokens.get(id).cloned(),
         }
     }
 
@@ -305,6 +328,7 @@ fn directory_json(directory: &Directory) -> Value {
     list("servicePrincipals", directory.principals.table.iter().cloned().collect());
     list("oauth2PermissionGrants", directory.grants.iter().cloned().collect());
     list("appRoleAssignments", directory.assignments.iter().cloned().collect());
+    list("refreshTokens", directory.refresh_tokens.iter().cloned().collect());
     Value::Object(object)
 }
 

@@ -11,8 +11,11 @@
 //!     "id": "…", "name": "Contoso", "domains": ["contoso.example"], "home": false,
 //!     "region": "EU", "subRegion": "GCC", "createdDateTime": "…", "size": "small", "quota": 300000,
 //!     "people": {"administrator": "accepts|declines|absent", "analyst": "signs-in|absent",
-//!                "portal": "done|not-done", "defender": "provisioned|not-provisioned"},
-//!     "users": [{"id": "…", "userPrincipalName": "…", "displayName": "…", "roles": ["Security Reader"]}],
+//!                "portal": "done|not-done", "defender": "provisioned|not-provisioned",
+//!                "signsInAs": "someone-else@contoso.example"},
+//!     "signIn": {"policy": "none|mfa|block|location", "frequency": "P1D", "guests": "member|limited|restricted"},
+//!     "users": [{"id": "…", "userPrincipalName": "…", "displayName": "…", "roles": ["Security Reader"],
+//!                "guestOf": "…", "mail": "…", "disabled": false, "sessionsValidFrom": "…"}],
 //!     "firstParty": ["00000003-0000-0000-c000-000000000000"],
 //!     "policies": {"default": null, "custom": []},
 //!     "incidents": [], "alerts": [],
@@ -20,20 +23,25 @@
 //!        "federatedIdentityCredentials": [{"issuer": "…", "subject": "…", "audiences": ["…"]}],
 //!        "passwordCredentials": [{"keyId": "…", "secretHash": "sha256:…"}]}],
 //!     "deletedItems": [{"@odata.type": "#microsoft.graph.application", "deletedDateTime": "…"}],
-//!     "servicePrincipals": [], "oauth2PermissionGrants": [], "appRoleAssignments": []
+//!     "servicePrincipals": [], "oauth2PermissionGrants": [], "appRoleAssignments": [],
+//!     "refreshTokens": [{"id": "sha256:…", "…": "what it was issued for"}]
 //!   }]
 //! }
 //! ```
 //!
 //! Only `id`, `name` and `domains` of a directory are needed. A password credential may be given
 //! with `secretText` instead of `secretHash`; the value is hashed and forgotten at once. What an
-//! application leaves out gets Graph's defaults.
+//! application leaves out gets Graph's defaults. Directory roles are named as Microsoft names them
+//! (`world::people` knows which); a directory without a Global Administrator has one all the same,
+//! `admin@` its default domain. `guestOf` and `mail` make a user a guest: the account of that
+//! sign-in name in that directory.
 
 pub(super) mod apps;
 pub(super) mod directory;
 pub(super) mod first_party;
 pub(super) mod form;
 pub(super) mod journal;
+pub(super) mod people;
 pub(super) mod seed;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -62,10 +70,12 @@ pub(super) enum Kind {
     Grant,
     /// An appRoleAssignment.
     Assignment,
+    /// A refresh token, as its hash.
+    RefreshToken,
 }
 
 impl Kind {
-    const ALL: [(Self, &'static str); 7] = [
+    const ALL: [(Self, &'static str); 8] = [
         (Self::Directory, "directory"),
         (Self::Application, "application"),
         (Self::DeletedApplication, "deletedApplication"),
@@ -73,6 +83,7 @@ impl Kind {
         (Self::DeletedPrincipal, "deletedServicePrincipal"),
         (Self::Grant, "oauth2PermissionGrant"),
         (Self::Assignment, "appRoleAssignment"),
+        (Self::RefreshToken, "refreshToken"),
     ];
 
     fn word(self) -> &'static str {
@@ -324,6 +335,20 @@ impl World {
             directory.assignments.remove(id);
             self.touch(tenant, Kind::Assignment, id);
         }
+    }
+
+    /// Keeps a refresh token's hash with what is known of it.
+    pub(super) fn put_refresh_token(&mut self, tenant: &str, hash: &str, value: Value) {
+        if let Some(directory) = self.edit(tenant) {
+            directory.refresh_tokens.insert(hash, value);
+            self.touch(tenant, Kind::RefreshToken, hash);
+        }
+    }
+
+    /// A refresh token by its hash, wherever it was issued: it is bound to a user and a client,
+    /// not to a directory.
+    pub(super) fn refresh_token(&self, hash: &str) -> Option<&Value> {
+        self.directories.values().find_map(|d| d.refresh_tokens.get(hash))
     }
 
     /// Adds a directory; one of the same id is replaced, with what it held.

@@ -6,7 +6,7 @@ use super::{
     OperatorRef, World,
     apps::App,
     directory::{Directory, Meta},
-    first_party,
+    first_party, people,
 };
 use crate::sandbox::{clock::graph_time, random, schema};
 
@@ -95,18 +95,30 @@ impl World {
         Ok(id)
     }
 
+    /// An analyst of the provider stands in a customer's directory as a guest (B2B), with the role
+    /// of a reader: so Microsoft lets a managed security provider in
+    /// (<https://learn.microsoft.com/en-us/defender-endpoint/grant-mssp-access>).
     fn ensure_user(&mut self, tenant: &str, upn: &str) {
-        let there = self.directory(tenant).is_some_and(|d| {
-            d.meta.users.iter().any(|u| u.user_principal_name.eq_ignore_ascii_case(upn))
-        });
-        if there {
+        let Some(directory) = self.directory(tenant) else {
+            return;
+        };
+        if directory.meta.users.iter().any(|u| people::signs_in_with(u).eq_ignore_ascii_case(upn)) {
             return;
         }
+        let account = self.account(upn).filter(|(home, _)| home != tenant).map(|(home, _)| home);
+        let name = match &account {
+            None => upn.to_owned(),
+            Some(_) => people::guest_name(upn, directory.default_domain()),
+        };
         let user = super::directory::User {
             id: random::derived_guid(&["user", tenant, &upn.to_ascii_lowercase()]),
-            user_principal_name: upn.to_owned(),
+            user_principal_name: name,
             display_name: upn.split('@').next().unwrap_or(upn).to_owned(),
             roles: vec!["Security Reader".to_owned()],
+            mail: account.as_ref().map(|_| upn.to_owned()),
+            guest_of: account,
+            disabled: false,
+            sessions_valid_from: None,
         };
         self.change_meta(tenant, |m| m.users.push(user));
     }

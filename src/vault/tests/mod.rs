@@ -13,6 +13,7 @@ use crate::{
 
 mod crash;
 mod keys;
+mod tokens;
 
 const VALUE: &str = "canary~Q8w.value-that-must-not-be-seen";
 
@@ -230,6 +231,7 @@ async fn what_was_seen_is_remembered_and_only_changes_are_written() {
         id: TenantId::from_uuid(Uuid::new_v4()),
         facets: BTreeMap::from([("secret".into(), ("ok".into(), None))]),
         last_good: None,
+        consent: ConsentSeen::NotProved,
     };
     let all = BTreeMap::from([
         (record.app.clone(), vec![seen.clone()]),

@@ -167,3 +167,17 @@ fn a_process_killed_in_a_directory_that_lags_leaves_nothing_behind() {
         the_same_end(&stage);
     }
 }
+
+#[test]
+fn a_cut_connection_takes_no_other_app_with_it() {
+    // Slow enough that all apps are under way when it happens.
+    let latency = Duration::from_millis(50);
+    let stage = Stage::with(MANIFEST, Options { latency, ..Options::default() });
+    stage.fault(json!({"operation": "application.addPassword", "nth": 2, "do": "cut-after"}));
+    let run = stage.run(&["apply", "--yes"]);
+    stage.all_faults_fired();
+    run.expect(4).says("Failed (1)");
+    stage.sandbox.advance("PT10M").unwrap();
+    stage.apply().expect(0);
+    the_same_end(&stage);
+}

@@ -1,0 +1,120 @@
+//! What a sign-in leaves: the code redeemed, its user checked, the refresh token into the vault.
+
+use super::{Ask, Reader, answer::cleaned};
+use crate::{
+    entra::{self, Asker, Code, UserToken},
+    failure::{Cause, Failure},
+    secret::Secret,
+    vault::{AuditEntry, NewRefreshToken, VaultWriter},
+};
+
+/// Whether a user with more power than reading takes may sign in (`--allow-privileged`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Privileged {
+    /// Their token is refused: whoever stole it could do whatever they may.
+    Refused,
+    /// Their token is kept.
+    Allowed,
+}
+
+/// Redeems the code, and keeps the refresh token where it is the right user's; gives back who it
+/// is. Of any other nothing is kept.
+pub(super) async fn finish(
+    ask: &Ask,
+    reader: &Reader,
+    asker: &Asker<'_>,
+    code: &Code<'_>,
+    vault: &VaultWriter,
+    who: &str,
+    privileged: Privileged,
+) -> Result<UserToken, Failure> {
+    let token = entra::redeem(asker, code, &reader.scopes).await?;
+    let (user, refresh) = checked(ask, reader, &token, privileged)?;
+    let not_kept = |error: &dyn std::fmt::Display| {
+        Failure::new(
+            Cause::Guard,
+            format!("{user} signed in, and the vault could not keep it: {error}"),
+        )
+        .hint("mend the vault, then sign in again")
+    };
+    // The audit first: what it does not tell of must not be there.
+    let entry = AuditEntry::new(token.given, who, "consent")
+        .step("keep-refresh-token")
+        .app(&ask.app)
+        .tenant(&ask.tenant)
+        .id("clientId", ask.client)
+        .id("directory", ask.directory)
+        .id("user", &user);
+    vault.audit(entry).await.map_err(|error| not_kept(&error))?;
+    let new = NewRefreshToken {
+        tenant: ask.tenant.clone(),
+        directory: ask.directory,
+        user: user.clone(),
+        value: refresh,
+        at: token.given,
+    };
+    vault.keep_refresh_token(&ask.app, new).await.map_err(|error| not_kept(&error))?;
+    Ok(token)
+}
+
+/// Whether it is the right directory, the right user, with no more power than reading takes, and a
+/// refresh token came; gives back the name and that.
+fn checked(
+    ask: &Ask,
+    reader: &Reader,
+    token: &UserToken,
+    privileged: Privileged,
+) -> Result<(String, Secret<String>), Failure> {
+    let UserToken { token: access, refresh, user, given: _ } = token;
+    if access.directory != ask.directory {
+        return Err(wrong_directory(ask, &access.directory.to_string()));
+    }
+    let name = user.name().map(cleaned).unwrap_or_else(|| "a user without a name".to_owned());
+    if !user.is(&reader.user) {
+        return Err(Failure::new(
+            Cause::Guard,
+            format!("{name} signed in where {} was asked; nothing was kept", reader.user),
+        )
+        .hint(format!(
+            "sign out at Microsoft or use a private window, then sign in as {}; or name the other \
+             user in signInAs",
+            reader.user
+        )));
+    }
+    let excess: Vec<String> = user.excess().iter().map(ToString::to_string).collect();
+    if privileged == Privileged::Refused && !excess.is_empty() {
+        return Err(Failure::new(
+            Cause::Guard,
+            format!(
+                "{name} holds more power there than reading takes ({}); nothing was kept",
+                excess.join(", ")
+            ),
+        )
+        .hint(
+            "let a user sign in who has only Security Reader; --allow-privileged keeps the token \
+             all the same, and whoever gets hold of it can do whatever that user may and the app \
+             asks for",
+        ));
+    }
+    let refresh = refresh.clone().ok_or_else(|| {
+        Failure::new(Cause::Refused, "Microsoft gave no refresh token; nothing was kept")
+            .hint("the app needs the delegated permission offline_access, and consent to it")
+    })?;
+    Ok((name, refresh))
+}
+
+/// Somebody answered in another directory than the one that was asked.
+pub(super) fn wrong_directory(ask: &Ask, found: &str) -> Failure {
+    Failure::new(
+        Cause::Guard,
+        format!(
+            "directory {found} answered for {} ({}, directory {}); nothing was stored",
+            ask.name, ask.tenant, ask.directory
+        ),
+    )
+    .hint(format!(
+        "an administrator of directory {found} deletes what was left there: the enterprise \
+         application \"{}\" with application id {}; then open the link again, signed in to {}",
+        ask.app_name, ask.client, ask.name
+    ))
+}

@@ -1,0 +1,204 @@
+//! Tokens of an app that acts for a person: a code redeemed once, a refresh token used as often as
+//! it lives (<https://learn.microsoft.com/en-us/entra/identity-platform/v2-oauth2-auth-code-flow>).
+
+#[cfg(test)]
+mod tests;
+
+use std::{collections::BTreeSet, time::Duration};
+
+use azure_core::http::{Context, Method, Request};
+use jiff::Timestamp;
+use serde::Deserialize;
+use url::{Url, form_urlencoded};
+
+use super::{
+    app_token::{AppToken, SecretAge, not_the_operators},
+    claims::Claims,
+    user::User,
+};
+use crate::{
+    cloud::Cloud,
+    failure::{Cause, Failure},
+    http::{Access, Grant, Lag, Network, Service, Spends, Tries, hint_for_grant},
+    ids::{ClientId, TenantId},
+    secret::Secret,
+};
+
+/// A token of an app for one person in one directory.
+#[derive(Debug, Clone)]
+pub struct UserToken {
+    /// The token; its directory and its app were checked against those that were asked for.
+    pub token: AppToken,
+    /// The refresh token that came with it.
+    pub refresh: Option<Secret<String>>,
+    /// Whose it is.
+    pub user: User,
+    /// When it was given, by the server's clock where that is known.
+    pub given: Timestamp,
+}
+
+/// An app that asks a directory's token endpoint for a token, with its secret.
+#[derive(Debug, Clone, Copy)]
+pub struct Asker<'a> {
+    /// The way out.
+    pub network: &'a Network,
+    /// The cloud.
+    pub cloud: &'a Cloud,
+    /// The directory that is asked.
+    pub directory: TenantId,
+    /// The app.
+    pub client: ClientId,
+    /// Its secret.
+    pub secret: &'a Secret<String>,
+    /// How old that is.
+    pub age: SecretAge,
+}
+
+/// A code that a sign-in gave, and what it was asked for with.
+#[derive(Debug, Clone, Copy)]
+pub struct Code<'a> {
+    /// The code: good for about a minute and for one use.
+    pub code: &'a Secret<String>,
+    /// The redirect URI of the sign-in, the port included.
+    pub redirect: &'a Url,
+    /// The verifier of the sign-in's proof key.
+    pub verifier: &'a Secret<String>,
+}
+
+/// Redeems a code. It is not repeated where an answer may have been lost: the code could be spent
+/// by then, and the repeat would hide that behind AADSTS54005.
+///
+/// # Errors
+/// Entra ID's refusal with its AADSTS code ([`Cause::Refused`]; the hint says what to do), a token
+/// of another directory or app or of none that can be read ([`Cause::Garbled`]), or the network's.
+pub async fn redeem(
+    asker: &Asker<'_>,
+    code: &Code<'_>,
+    scopes: &BTreeSet<String>,
+) -> Result<UserToken, Failure> {
+    let Code { code, redirect, verifier } = *code;
+    let form = [
+        ("grant_type", "authorization_code"),
+        ("code", code.expose()),
+        ("redirect_uri", redirect.as_str()),
+        ("code_verifier", verifier.expose()),
+    ];
+    ask(asker, Grant::Code, &form, scopes).await
+}
+
+/// Uses a refresh token. Safe to repeat: the old one stays good when a new one is given
+/// (<https://learn.microsoft.com/en-us/entra/identity-platform/refresh-tokens>).
+///
+/// # Errors
+/// As [`redeem`].
+pub async fn refresh(
+    asker: &Asker<'_>,
+    refresh_token: &Secret<String>,
+    scopes: &BTreeSet<String>,
+) -> Result<UserToken, Failure> {
+    let form = [("grant_type", "refresh_token"), ("refresh_token", refresh_token.expose())];
+    ask(asker, Grant::RefreshToken, &form, scopes).await
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    access_token: Secret<String>,
+    /// Seconds; a number by now, whichever the service wrote.
+    expires_in: Option<u64>,
+    refresh_token: Option<Secret<String>>,
+    id_token: Option<Secret<String>>,
+}
+
+async fn ask(
+    asker: &Asker<'_>,
+    grant: Grant,
+    of_grant: &[(&str, &str)],
+    scopes: &BTreeSet<String>,
+) -> Result<UserToken, Failure> {
+    let Asker { network, cloud, directory, client, secret, age } = *asker;
+    let mut url = cloud.login.clone();
+    if let Ok(mut path) = url.path_segments_mut() {
+        path.pop_if_empty().extend([&directory.to_string(), "oauth2", "v2.0", "token"]);
+    }
+    let scope = scopes.iter().map(String::as_str).collect::<Vec<_>>().join(" ");
+    let form = form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(of_grant)
+        .append_pair("client_id", &client.to_string())
+        .append_pair("client_secret", secret.expose())
+        .append_pair("scope", &scope)
+        .finish();
+    let mut request = Request::new(url, Method::Post);
+    request.insert_header("content-type", "application/x-www-form-urlencoded");
+    request.insert_header("accept", "application/json");
+    request.set_body(form);
+
+    // A token request is a POST that changes nothing in a directory.
+    let calls = network.calls(Service::Token, Some(directory), Access::ReadWrite, None);
+    let tries = Tries::default();
+    let mut context = Context::new().with_value(tries.clone());
+    if let Grant::Code = grant {
+        context.insert(Spends::Once);
+    }
+    if let SecretAge::Fresh = age {
+        context.insert(Lag::NewSecret);
+    }
+    let answer = calls
+        .send(&context, request)
+        .await
+        .map_err(|failure| refused(not_the_operators(failure), grant, &tries))?;
+    let given = calls.server_time().unwrap_or_else(Timestamp::now);
+    let garbled = |why: String| {
+        let failure = Failure::new(Cause::Garbled, why);
+        refused(failure, grant, &tries)
+    };
+    let Answer { access_token, expires_in, refresh_token, id_token } =
+        serde_json::from_slice(answer.body().as_ref())
+            // serde's own words may repeat what stood there.
+            .map_err(|_| garbled("the token endpoint's answer is not what it should be".into()))?;
+
+    let claims = Claims::read(access_token.expose());
+    let found = claims.tid.map(TenantId::from_uuid);
+    if found != Some(directory) {
+        return Err(garbled(match found {
+            Some(found) => format!(
+                "a token for directory {directory} was asked for, one for {found} came back; it \
+                 was not used"
+            ),
+            None => format!(
+                "a token for directory {directory} was asked for, and what came back does not say \
+                 whose it is; it was not used"
+            ),
+        }));
+    }
+    if let Some(other) = claims.app().map(ClientId::from_uuid).filter(|app| *app != client) {
+        return Err(garbled(format!(
+            "a token for app {client} was asked for, one for {other} came back; it was not used"
+        )));
+    }
+    // The id token tells names that the other may lack; only of the same person.
+    let about = id_token
+        .map(|token| Claims::read(token.expose()))
+        .filter(|about| about.tid == claims.tid && about.oid == claims.oid);
+    let user = User::of(&claims, about.as_ref());
+    let lives = Duration::from_secs(expires_in.unwrap_or(0));
+    let token = AppToken {
+        directory,
+        scopes: claims.scopes(),
+        roles: claims.roles,
+        expires: given.checked_add(lives).unwrap_or(Timestamp::MAX),
+        bearer: access_token,
+    };
+    Ok(UserToken { token, refresh: refresh_token, user, given })
+}
+
+/// Adds what this grant knows of a failure.
+fn refused(mut failure: Failure, grant: Grant, tries: &Tries) -> Failure {
+    if let Some(hint) = hint_for_grant(grant, &failure) {
+        failure.hint = Some(hint.to_owned());
+    }
+    // A try before this one was answered with a passing trouble, and spent the code all the same.
+    if grant == Grant::Code && tries.count() > 1 && failure.code.as_deref() == Some("AADSTS54005") {
+        failure.message.push_str(" (by an earlier try of this same run)");
+    }
+    failure
+}
