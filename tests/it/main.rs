@@ -9,6 +9,7 @@ mod golden;
 mod json;
 mod laws;
 mod manifest;
+mod people;
 mod stage;
 mod support;
 mod traffic;
