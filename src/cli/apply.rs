@@ -35,7 +35,7 @@ use crate::{
         status as status_words,
     },
     stop::Stop,
-    vault::{Vault, VaultWriter},
+    vault::{Records, Vault, VaultWriter},
     verdict::Verdict,
 };
 
@@ -88,6 +88,8 @@ pub(super) async fn run(args: ApplyArgs, common: Common) -> Result<Verdict, Trou
     }
     let (outcome, listener) = carry_out(&mut context, &writer, &mut reading).await?;
     let fresh = consent::in_apply(&context, &writer, &reading).await?;
+    // What people answered is in the vault by now.
+    reading.seen.records = records(&vault).await?;
     let keeper = Keeper::Writer(&writer);
     let proved = proving::prove(&context, &vault, &reading, None, keeper, &fresh).await;
     if let Err(error) = proving::remember(&writer, &reading, &proved).await {
@@ -122,6 +124,13 @@ pub(super) async fn run(args: ApplyArgs, common: Common) -> Result<Verdict, Trou
     super::status::save(&context, status)?;
     context.close().await;
     Ok(verdict)
+}
+
+async fn records(vault: &Vault) -> Result<Records, Trouble> {
+    vault
+        .records()
+        .await
+        .map_err(|error| vault_trouble("the vault's records cannot be read", &error))
 }
 
 /// Waits for the vault's lock; nothing where the run is told to stop meanwhile.
@@ -222,10 +231,7 @@ async fn carry_out(
         };
         let ended = apply::apply(&approved, &found, &hands).await;
         let again = outcome.take(reading, ended, &approved);
-        reading.seen.records = vault
-            .records()
-            .await
-            .map_err(|error| vault_trouble("the vault's records cannot be read", &error))?;
+        reading.seen.records = records(vault).await?;
         reading.plan_again(context);
         if again.is_empty() || context.stop.requested().is_some() {
             outcome.interrupted.extend(again);

@@ -39,6 +39,11 @@ pub(super) fn facet_word(status: &Status, facet: &Facet) -> Word {
         }
         (State::Waiting, _) => word(Ink::Wait, "waiting"),
         (State::Expiring, _) => word(Ink::Wait, format!("ends{days}")),
+        (State::Failed, EvidenceKind::Observed)
+            if facet.waiting_for == Some(WaitingFor::CustomerAdmin) =>
+        {
+            word(Ink::Bad, "declined")
+        }
         (State::Failed, _) => word(Ink::Bad, "failed"),
         (State::Unknown, _) => word(Ink::Bad, "unknown"),
         (State::NotNeeded, _) => word(Ink::Dim, "–"),
@@ -153,10 +158,11 @@ fn causes(paper: &mut Paper, status: &Status) {
     }
     paper.gap();
     for (tenant, name, facet) in blamed.iter().take(CAUSES) {
-        let next = facet
-            .next_step
-            .as_ref()
-            .map_or_else(String::new, |next| format!(" {}: {}.", capital(&next.who), next.what));
+        // A service's own words may end in a full stop.
+        let sentence = |text: &str| text.trim_end_matches('.').to_owned();
+        let next = facet.next_step.as_ref().map_or_else(String::new, |next| {
+            format!(" {}: {}.", capital(&next.who), sentence(&next.what))
+        });
         paper.say(
             0,
             None,
@@ -165,7 +171,7 @@ fn causes(paper: &mut Paper, status: &Status) {
                 tenant.key,
                 name.as_str(),
                 facet.state.as_str(),
-                facet.evidence.what,
+                sentence(&facet.evidence.what),
                 tenant.key
             ),
         );
