@@ -88,6 +88,11 @@ pub(super) async fn run(args: ApplyArgs, common: Common) -> Result<Verdict, Trou
     }
     let (outcome, listener) = carry_out(&mut context, &writer, &mut reading).await?;
     let fresh = consent::in_apply(&context, &writer, &reading).await?;
+    // Who declined, and who signed in, stands in the vault only now.
+    reading.seen.records = vault
+        .records()
+        .await
+        .map_err(|error| vault_trouble("the vault's records cannot be read", &error))?;
     let keeper = Keeper::Writer(&writer);
     let proved = proving::prove(&context, &vault, &reading, None, keeper, &fresh).await;
     if let Err(error) = proving::remember(&writer, &reading, &proved).await {
