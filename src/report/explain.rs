@@ -104,7 +104,8 @@ fn turn(
             // The link stands above.
             let what = next.what.strip_prefix("open the link and ").unwrap_or(&next.what);
             paper.say(0, Some(word(Ink::Plain, format!("{}.", n + 1))), &capital(what));
-            if next.command.is_some() {
+            // Whoever reads this has run that command.
+            if next.command.as_ref().is_some_and(|line| !line.starts_with("tenantry explain")) {
                 paper.line(0, &[word(Ink::Plain, "Run:"), command(next)]);
             }
         }

@@ -158,23 +158,21 @@ fn causes(paper: &mut Paper, status: &Status) {
     }
     paper.gap();
     for (tenant, name, facet) in blamed.iter().take(CAUSES) {
-        // A service's own words may end in a full stop.
-        let sentence = |text: &str| text.trim_end_matches('.').to_owned();
         let next = facet.next_step.as_ref().map_or_else(String::new, |next| {
-            format!(" {}: {}.", capital(&next.who), sentence(&next.what))
+            format!(" {}: {}", capital(&next.who), sentence(&next.what))
         });
         paper.say(
             0,
             None,
             &format!(
-                "{}: {} {}: {}.{next}  tenantry explain {}",
+                "{}: {} {}: {}{next}",
                 tenant.key,
                 name.as_str(),
                 facet.state.as_str(),
-                sentence(&facet.evidence.what),
-                tenant.key
+                sentence(&facet.evidence.what)
             ),
         );
+        paper.line(2, &[word(Ink::Plain, format!("tenantry explain {}", tenant.key))]);
     }
     if blamed.len() > CAUSES {
         paper.line(
@@ -182,6 +180,11 @@ fn causes(paper: &mut Paper, status: &Status) {
             &[word(Ink::Dim, format!("… {} more: tenantry explain KEY", blamed.len() - CAUSES))],
         );
     }
+}
+
+/// With one full stop at its end.
+fn sentence(text: &str) -> String {
+    format!("{}.", text.trim_end_matches('.'))
 }
 
 pub(super) fn capital(text: &str) -> String {
