@@ -23,13 +23,20 @@ pub fn write(paper: &mut Paper, status: &Status, tenant: &TenantStatus) {
         ],
     );
     paper.line(0, &[word(Ink::Plain, "It is"), overall_word(tenant.overall)]);
-    // The same step may stand under several facets; it is told once.
+    // The same step may stand under several facets; it is told once, with its cause where one of
+    // them failed.
+    let steps = || {
+        let facets = FacetName::ALL.into_iter().map(|name| (name, tenant.facet(name)));
+        facets.filter_map(|(name, facet)| Some((name, facet.state, facet.next_step.as_ref()?)))
+    };
     let mut told: Vec<&NextStep> = Vec::new();
-    for name in FacetName::ALL {
-        let Some(next) = tenant.facet(name).next_step.as_ref().filter(|next| !told.contains(next))
-        else {
+    for (name, state, next) in steps() {
+        let better = steps().any(|(other, its, step)| {
+            other != name && its == State::Failed && state != State::Failed && same(step, next)
+        });
+        if better || told.iter().any(|step| same(step, next)) {
             continue;
-        };
+        }
         told.push(next);
         turn(paper, status, tenant, name, next);
     }
@@ -45,6 +52,12 @@ pub fn write(paper: &mut Paper, status: &Status, tenant: &TenantStatus) {
             paper.say(2, Some(word(Ink::Dim, "|")), line);
         }
     }
+}
+
+/// Whether two steps are one for whoever takes them.
+fn same(one: &NextStep, other: &NextStep) -> bool {
+    one == other
+        || (one.who == other.who && one.command.is_some() && one.command == other.command)
 }
 
 /// Whose turn, since when, and the steps of it.

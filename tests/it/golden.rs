@@ -165,6 +165,9 @@ impl Script {
         if like("##:##:##") {
             return (8, "hh:mm:ss".to_owned());
         }
+        if like("##:## UTC") {
+            return (5, "hh:mm".to_owned());
+        }
         if like("127.0.0.1:#####") {
             return (15, "127.0.0.1:PORT".to_owned());
         }
@@ -239,6 +242,11 @@ fn colour() {
 }
 
 #[test]
+fn portal() {
+    play("portal.md");
+}
+
+#[test]
 fn every_script_is_played() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
     let mut names: Vec<_> = std::fs::read_dir(folder)
@@ -246,5 +254,8 @@ fn every_script_is_played() {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     names.sort();
-    assert_eq!(names, ["colour.md", "first-run.md", "guards.md", "mistakes.md", "usage.md"]);
+    assert_eq!(
+        names,
+        ["colour.md", "first-run.md", "guards.md", "mistakes.md", "portal.md", "usage.md"]
+    );
 }
