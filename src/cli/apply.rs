@@ -13,7 +13,9 @@ use super::{
     context::{Context, stdout_width, vault_trouble},
     output,
     plan::{guarded, text, unreadable},
-    proving, reading,
+    proving,
+    proving::Asked,
+    reading,
     reading::Reading,
     status::FailOn,
 };
@@ -86,12 +88,23 @@ pub(super) async fn run(args: ApplyArgs, common: Common) -> Result<Verdict, Trou
             "not applied: the answer was no; nothing was changed",
         ));
     }
+    // Of an app that this run makes nobody can have accepted anything.
+    let known: BTreeSet<AppKey> = reading
+        .plan
+        .apps
+        .values()
+        .filter(|app| app.target.client_id().is_some())
+        .map(|app| app.key.clone())
+        .collect();
     let (outcome, listener) = carry_out(&mut context, &writer, &mut reading).await?;
-    let fresh = consent::in_apply(&context, &writer, &reading).await?;
-    // What people answered is in the vault by now.
-    reading.seen.records = records(&vault).await?;
+    let (mut asked, nothing) = (Asked::default(), BTreeMap::new());
     let keeper = Keeper::Writer(&writer);
-    let proved = proving::prove(&context, &vault, &reading, None, keeper, &fresh).await;
+    let of = |app: &AppKey| known.contains(app);
+    proving::ask(&context, &vault, &reading, keeper, &nothing, &mut asked, of).await;
+    let fresh = consent::in_apply(&context, &writer, &mut reading, &mut asked).await?;
+    let keeper = Keeper::Writer(&writer);
+    proving::ask(&context, &vault, &reading, keeper, &fresh, &mut asked, |_| true).await;
+    let proved = asked.judge(&context, &reading, None);
     if let Err(error) = proving::remember(&writer, &reading, &proved).await {
         context.progress.say(&format!("warning: the vault could not remember this run: {error}\n"));
     }

@@ -1,46 +1,43 @@
 //! `tenantry consent`, and the same as a phase of apply.
 
+mod ways;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io::BufRead,
     sync::Arc,
     time::Duration,
 };
 
 use clap::Args;
-use futures::{StreamExt, stream};
-use tokio::sync::mpsc;
-use url::Url;
 
 use super::{
     Common,
     apply::{Listener, turn, who},
-    context::{Context, stdout_width},
+    context::{Context, stdout_width, vault_trouble},
     output,
     plan::unreadable,
-    proving, reading,
+    proving,
+    proving::Asked,
+    reading,
     reading::Reading,
+    status::FailOn,
 };
 use crate::{
-    consent::{Ask, Desk, Ended, LONGEST, Look, Office, Page, Privileged, Reader, RowState, What},
+    consent::{Ask, Desk, Office, Privileged, Reader, RowState, What},
     entra::UserToken,
     event::Event,
-    failure::Failure,
     ids::TenantKey,
-    manifest::{ConsentStrategy, LOOPBACK_PAGE},
+    manifest::ConsentStrategy,
     plan::{Scope, manual::ManualKind},
     prove::{self, Keeper},
-    registration::RedirectUri,
     report::{
         apply::exit_line,
         consent as words,
         error::Trouble,
-        pages,
         paper::Paper,
         progress::{Bar, Phase},
         status as status_words,
     },
-    sandbox::{Opened, Sandbox},
     status::{FacetName, Status, WaitingFor},
     vault::VaultWriter,
     verdict::Verdict,
@@ -48,9 +45,6 @@ use crate::{
 
 /// How long apply waits for people at its page.
 const PATIENCE: Duration = Duration::from_secs(600);
-
-/// How often a pasted address that is none may be pasted again, in a terminal.
-const TRIES: usize = 3;
 
 /// Ask the people whose turn it is: administrators who consent, analysts who sign in
 ///
@@ -68,13 +62,16 @@ pub(super) struct ConsentArgs {
     /// Keep the token of an analyst who may do more than read: whoever steals it may do that too
     #[arg(long)]
     allow_privileged: bool,
+    /// Fail where this is left: pending, expiring, not-reading; may be repeated
+    #[arg(long, value_name = "WHAT", value_delimiter = ',')]
+    fail_on: Vec<FailOn>,
     /// How long to wait for people
     #[arg(long, value_name = "TIME", default_value = "10m", value_parser = super::duration)]
     wait: Duration,
 }
 
 pub(super) async fn run(args: ConsentArgs, mut common: Common) -> Result<Verdict, Trouble> {
-    let ConsentArgs { keys, paste, allow_privileged, wait } = args;
+    let ConsentArgs { keys, paste, allow_privileged, fail_on, wait } = args;
     if !keys.is_empty() {
         common.tenant = keys.iter().map(ToString::to_string).collect();
         common.label.clear();
@@ -90,27 +87,28 @@ pub(super) async fn run(args: ConsentArgs, mut common: Common) -> Result<Verdict
         return Err(unreadable(&context, failure));
     }
     let listener = Listener::start(&mut context, None);
-    let nothing = BTreeMap::new();
+    let (mut proofs, nothing) = (Asked::default(), BTreeMap::new());
     let keeper = Keeper::Writer(&writer);
-    let first = proving::prove(&context, &vault, &reading, None, keeper, &nothing).await;
-    let asks = asks(&context, &reading, |tenant| turns(&first.status, tenant));
+    proving::ask(&context, &vault, &reading, keeper, &nothing, &mut proofs, |_| true).await;
+    let first = proofs.so_far(&context, &reading);
+    let asks = asks(&context, &reading, |tenant| turns(&first, tenant));
     let asked: BTreeSet<TenantKey> = asks.iter().map(|ask| ask.tenant.clone()).collect();
-    for key in keys.iter().filter(|key| !asked.contains(*key)) {
-        context.progress.say(&words::nobodys_turn(key));
+    if context.stop.requested().is_none() {
+        for key in keys.iter().filter(|key| !asked.contains(*key)) {
+            context.progress.say(&words::nobodys_turn(key));
+        }
     }
     let way = if paste { Way::Paste } else { Way::Page };
     let privileged = if allow_privileged { Privileged::Allowed } else { Privileged::Refused };
     let round = Round { way, privileged, wait, sign_ins: SignIns::Asked };
-    let fresh = phase(&context, &writer, &reading, asks, round).await?;
-    // Only those who were asked are proved again, and shown.
+    let ended = phase(&context, &writer, &reading, asks, round).await?;
+    // Only those who were asked are shown, and only those who said yes are proved again.
     let shown = if asked.is_empty() { context.scope.tenants.clone() } else { asked };
     context.scope = Scope::of(&context.manifest, shown);
-    reading.seen.records = writer.records().await.map_err(|error| {
-        super::context::vault_trouble("the vault's records cannot be read", &error)
-    })?;
-    reading.plan_again(&context);
-    let keeper = Keeper::Writer(&writer);
-    let proved = proving::prove(&context, &vault, &reading, None, keeper, &fresh).await;
+    ended.taken_in(&context, &writer, &mut reading, &mut proofs).await?;
+    let (keeper, fresh) = (Keeper::Writer(&writer), &ended.fresh);
+    proving::ask(&context, &vault, &reading, keeper, fresh, &mut proofs, |_| true).await;
+    let proved = proofs.judge(&context, &reading, None);
     if let Err(error) = proving::remember(&writer, &reading, &proved).await {
         context.progress.say(&format!("warning: the vault could not remember this run: {error}\n"));
     }
@@ -122,7 +120,8 @@ pub(super) async fn run(args: ConsentArgs, mut common: Common) -> Result<Verdict
         tenants: status.summary(),
     });
     listener.finish().await;
-    let verdict = context.stop.requested().map_or(Verdict::Done, Verdict::Stopped);
+    let verdict = context.stop.requested().map_or_else(|| ended.verdict(), Verdict::Stopped);
+    let verdict = FailOn::verdict(&fail_on, status, verdict);
     if !context.common.json {
         let mut paper = Paper::new(stdout_width());
         status_words::write(&mut paper, status);
@@ -134,13 +133,19 @@ pub(super) async fn run(args: ConsentArgs, mut common: Common) -> Result<Verdict
     Ok(verdict)
 }
 
-/// The phase as apply has it: after the changes, before the proof. Gives back what sign-ins gave.
+/// The phase as apply has it: after the changes, and after those were proved who can have answered
+/// already: what they said is in `proofs`. Gives back what sign-ins gave.
 pub(super) async fn in_apply(
     context: &Context,
     writer: &Arc<VaultWriter>,
-    reading: &Reading,
+    reading: &mut Reading,
+    proofs: &mut Asked,
 ) -> Result<BTreeMap<TenantKey, UserToken>, Trouble> {
+    let first = proofs.so_far(context, reading);
     let asks = asks(context, reading, |tenant| {
+        if proofs.has(tenant) {
+            return turns(&first, tenant);
+        }
         let manual = reading.plan.tenants.get(tenant).map_or(&[][..], |plan| &plan.manual);
         let has = |kind| manual.iter().any(|step| step.kind == kind);
         if has(ManualKind::AdminConsent) {
@@ -155,7 +160,73 @@ pub(super) async fn in_apply(
         wait: PATIENCE,
         sign_ins: SignIns::LeftAlone,
     };
-    phase(context, writer, reading, asks, round).await
+    let ended = phase(context, writer, reading, asks, round).await?;
+    ended.taken_in(context, writer, reading, proofs).await?;
+    Ok(ended.fresh)
+}
+
+/// What a round came to.
+#[derive(Default)]
+struct Ended {
+    /// What sign-ins gave.
+    fresh: BTreeMap<TenantKey, UserToken>,
+    /// Tenants of whom somebody said yes.
+    granted: BTreeSet<TenantKey>,
+    /// How many questions were answered with a proved yes.
+    yes: usize,
+    /// How many came to nothing: a no, or silence where an answer was waited for.
+    no: usize,
+}
+
+impl Ended {
+    fn of(desk: &Desk, waited: Waited) -> Self {
+        let mut ended = Self { fresh: desk.tokens().into_iter().collect(), ..Self::default() };
+        for row in desk.view() {
+            match (row.state, waited) {
+                (RowState::Granted, _) => {
+                    ended.yes += 1;
+                    ended.granted.insert(row.ask.tenant);
+                }
+                (RowState::Refused(_), _) | (RowState::Open | RowState::Started, Waited::Here) => {
+                    ended.no += 1;
+                }
+                (RowState::Open | RowState::Started, Waited::Nowhere) => {}
+            }
+        }
+        ended
+    }
+
+    fn verdict(&self) -> Verdict {
+        match (self.yes, self.no) {
+            (_, 0) => Verdict::Done,
+            (0, _) => Verdict::Failed,
+            (_, _) => Verdict::PartlyApplied,
+        }
+    }
+
+    /// Plans with what the round left in the vault, and lets those be proved again who said yes.
+    async fn taken_in(
+        &self,
+        context: &Context,
+        writer: &VaultWriter,
+        reading: &mut Reading,
+        proofs: &mut Asked,
+    ) -> Result<(), Trouble> {
+        reading.seen.records = writer
+            .records()
+            .await
+            .map_err(|error| vault_trouble("the vault's records cannot be read", &error))?;
+        reading.plan_again(context);
+        self.granted.iter().for_each(|tenant| proofs.forget(tenant));
+        Ok(())
+    }
+}
+
+/// Whether anybody's answer is waited for: the sandbox's people answer at once or never.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Waited {
+    Here,
+    Nowhere,
 }
 
 /// How people are asked.
@@ -205,7 +276,6 @@ fn asks(
         .iter()
         .filter_map(|question| {
             let held = question.who();
-
             let tenant = manifest.tenants.get(&held.tenant)?;
             let app = manifest.apps.get(&held.app)?;
             let kind = turn(&held.tenant)?;
@@ -216,15 +286,7 @@ fn asks(
                 .map(|user| Reader { user, scopes: held.scopes.clone() });
             let (what, who) = match kind {
                 ManualKind::AdminConsent => (
-                    What::AdminConsent {
-                        landing: match tenant.consent.strategy {
-                            ConsentStrategy::Link | ConsentStrategy::Grant => {
-                                tenant.consent.redirect_uri.clone()
-                            }
-                            ConsentStrategy::Browser => Some(RedirectUri::new(LOOPBACK_PAGE)),
-                        },
-                        then: reader,
-                    },
+                    What::AdminConsent { landing: tenant.consent.landing(), then: reader },
                     format!("an administrator of {}", tenant.name),
                 ),
                 ManualKind::SignIn => {
@@ -257,14 +319,14 @@ async fn phase(
     reading: &Reading,
     asks: Vec<Ask>,
     round: Round,
-) -> Result<BTreeMap<TenantKey, UserToken>, Trouble> {
+) -> Result<Ended, Trouble> {
     let Round { way, privileged, wait, sign_ins } = round;
     if asks.is_empty() || context.stop.requested().is_some() {
-        return Ok(BTreeMap::new());
+        return Ok(Ended::default());
     }
     let people = context.people();
     let can_ask = people.is_some() || way == Way::Paste || context.may_ask();
-    let (mut now, mut later) = (Vec::new(), 0);
+    let (mut now, mut later, mut pageless) = (Vec::new(), 0, Vec::new());
     for mut ask in asks {
         let strategy = context.manifest.tenants.get(&ask.tenant).map(|t| t.consent.strategy);
         match (&mut ask.what, strategy) {
@@ -276,11 +338,15 @@ async fn phase(
                 }
                 now.push(ask);
             }
-            (What::AdminConsent { .. }, _) => {
+            (What::AdminConsent { .. }, strategy) => {
                 link(context, reading, &ask);
-                match people {
-                    Some(_) => now.push(ask),
-                    None => later += 1,
+                if people.is_some() {
+                    now.push(ask);
+                    continue;
+                }
+                later += 1;
+                if strategy == Some(ConsentStrategy::Browser) {
+                    pageless.push(ask.tenant);
                 }
             }
             (What::SignIn(_), _) if people.is_some() => now.push(ask),
@@ -295,6 +361,9 @@ async fn phase(
             }
         }
     }
+    if !pageless.is_empty() {
+        context.progress.say(&words::no_page(&pageless));
+    }
     let bar = context.progress.bar(Phase::Consent, now.len() + later);
     let office = Office {
         network: context.network.clone(),
@@ -306,18 +375,19 @@ async fn phase(
     };
     let desk = Arc::new(Desk::new(office, now));
     count(&bar, &desk, later);
+    let waited = if people.is_some() { Waited::Nowhere } else { Waited::Here };
     match (people, way) {
         _ if desk.view().is_empty() => {}
-        (Some(world), _) => played(context, world, &desk, &bar).await,
-        (None, Way::Page) => page(context, &desk, wait, &bar, later).await?,
-        (None, Way::Paste) => paste(context, &desk, wait).await,
+        (Some(world), _) => ways::played(context, world, &desk, &bar).await,
+        (None, Way::Page) => ways::page(context, &desk, wait, &bar, later).await?,
+        (None, Way::Paste) => ways::paste(context, &desk, wait).await,
     }
     count(&bar, &desk, later);
-    if people.is_none() {
+    if waited == Waited::Here {
         context.progress.say(&words::silent(&desk.view()));
     }
     bar.finish();
-    Ok(desk.tokens().into_iter().collect())
+    Ok(Ended::of(&desk, waited))
 }
 
 /// A link that waits for somebody elsewhere: the plan's own, in which nothing belongs to this run.
@@ -344,152 +414,4 @@ fn count(bar: &Bar, desk: &Desk, later: usize) {
         }
     }
     bar.answers(accepted, declined, waiting);
-}
-
-async fn page(
-    context: &Context,
-    desk: &Arc<Desk>,
-    wait: Duration,
-    bar: &Bar,
-    later: usize,
-) -> Result<(), Trouble> {
-    let page = Page::open().await.map_err(|error| {
-        Trouble::of("people cannot be asked on a page of this machine", &Failure::from(error))
-    })?;
-    context.progress.say(&words::address(&page.address(), desk.view().len()));
-    if has_display() {
-        // Where no browser starts, the address stands above.
-        let _ = open::that_detached(page.ticket());
-    }
-    let (fleet, sandbox) = (context.manifest.fleet.clone(), context.is_sandbox());
-    let look = Look {
-        draw: Box::new(move |screen| words::page(&fleet, sandbox, screen)),
-        headers: &pages::HEADERS,
-    };
-    let mut changes = desk.changes();
-    let watching = async {
-        while changes.changed().await.is_ok() {
-            count(bar, desk, later);
-        }
-        std::future::pending::<()>().await;
-    };
-    let ended = tokio::select! {
-        ended = page.run(desk.clone(), look, wait, &context.stop) => ended,
-        () = watching => Ended::Stopped,
-    };
-    for row in 0..desk.view().len() {
-        if let Some(taken) = desk.taken(row) {
-            context.progress.say(&words::taken(&taken));
-        }
-    }
-    context.progress.say(words::ended(ended));
-    Ok(())
-}
-
-/// The world's people answer, each handed the link that is for them.
-async fn played(context: &Context, world: &Sandbox, desk: &Desk, bar: &Bar) {
-    let Ok(page) = Url::parse(LOOPBACK_PAGE) else { return };
-    let mut asked = 0;
-    // Longer as it goes on: an analyst's turn comes after the consent.
-    while asked < desk.view().len() && context.stop.requested().is_none() {
-        let rows = desk.view();
-        let parallelism = usize::from(context.common.parallelism);
-        stream::iter(rows.iter().enumerate().skip(asked))
-            .for_each_concurrent(parallelism, async |(number, row)| {
-                if context.stop.requested().is_some() {
-                    return;
-                }
-                let page = match &row.ask.what {
-                    What::AdminConsent { .. } => None,
-                    What::SignIn(_) => Some(&page),
-                };
-                let opened = match desk.link(number, page) {
-                    Ok(link) => world.open(link.as_str()),
-                    Err(failure) => Opened::Shown(failure.message),
-                };
-                match opened {
-                    Opened::Landed(address) => {
-                        if let Err(why) = desk.take(&address).await {
-                            desk.shown(number, &why.to_string());
-                        }
-                    }
-                    Opened::Shown(words) => drop(desk.shown(number, &words)),
-                    Opened::Nobody => {}
-                }
-                count(bar, desk, 0);
-            })
-            .await;
-        asked = rows.len();
-    }
-}
-
-/// Whether a browser can show itself: without a display the address alone is printed.
-fn has_display() -> bool {
-    if cfg!(any(target_os = "macos", target_os = "windows")) {
-        return true;
-    }
-    ["DISPLAY", "WAYLAND_DISPLAY", "BROWSER"]
-        .into_iter()
-        .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
-}
-
-/// One question after the other: the link to stderr, the address from stdin.
-async fn paste(context: &Context, desk: &Arc<Desk>, wait: Duration) {
-    // Registered without a port; nobody listens there, and the address is all that is wanted.
-    let Ok(redirect) = Url::parse(LOOPBACK_PAGE) else { return };
-    let mut lines = lines();
-    let mut number = 0;
-    // Longer as it goes on: an analyst's turn comes after the consent.
-    while number < desk.view().len() {
-        let link = match desk.link(number, Some(&redirect)) {
-            Ok(link) => link,
-            Err(failure) => {
-                context.progress.say(&format!("{}\n", failure.line()));
-                number += 1;
-                continue;
-            }
-        };
-        if let Some(view) = desk.view().get(number) {
-            context.progress.say(&words::paste(view, link.as_str()));
-        }
-        let tries = if context.may_ask() { TRIES } else { 1 };
-        for _ in 0..tries {
-            let line = tokio::select! {
-                line = lines.recv() => line,
-                () = tokio::time::sleep(wait) => None,
-                _ = context.stop.told() => return,
-            };
-            let Some(line) = line else { return };
-            // Not dropped at a signal: a code is good for one use.
-            match desk.take(line.trim()).await {
-                Ok((_, taken)) => {
-                    context.progress.say(&words::taken(&taken));
-                    break;
-                }
-                Err(why) => context.progress.say(&words::not_taken(&why)),
-            }
-        }
-        number += 1;
-    }
-}
-
-/// Lines of stdin, bounded. A thread of its own, for the runtime would wait for its end.
-fn lines() -> mpsc::Receiver<String> {
-    let (to, from) = mpsc::channel(1);
-    std::thread::spawn(move || {
-        let mut input = std::io::stdin().lock();
-        loop {
-            let mut line = Vec::new();
-            let mut bounded = std::io::Read::take(&mut input, 2 * LONGEST as u64);
-            match bounded.read_until(b'\n', &mut line) {
-                Ok(0) | Err(_) => break,
-                Ok(_) => {}
-            }
-            let line = String::from_utf8_lossy(&line).into_owned();
-            if to.blocking_send(line).is_err() {
-                break;
-            }
-        }
-    });
-    from
 }

@@ -45,6 +45,72 @@ impl Turn {
     }
 }
 
+/// What was asked in this run so far: nobody is asked twice unless an answer may have changed.
+#[derive(Default)]
+pub(super) struct Asked {
+    proofs: Proofs,
+    /// What each tenant was asked with.
+    credentials: BTreeMap<TenantKey, (AppKey, Nonce)>,
+}
+
+impl Asked {
+    /// Drops what a tenant answered, for a person has changed it since.
+    pub(super) fn forget(&mut self, tenant: &TenantKey) {
+        let Proofs { tokens, refreshes, access } = &mut self.proofs;
+        tokens.remove(tenant);
+        refreshes.remove(tenant);
+        access.remove(tenant);
+        self.credentials.remove(tenant);
+    }
+
+    /// Whether a tenant was asked.
+    pub(super) fn has(&self, tenant: &TenantKey) -> bool {
+        self.credentials.contains_key(tenant)
+    }
+
+    /// How everybody is by what was asked so far.
+    pub(super) fn so_far(&self, context: &Context, reading: &Reading) -> Status {
+        self.status(context, reading, reading.now)
+    }
+
+    fn status(&self, context: &Context, reading: &Reading, as_of: Timestamp) -> Status {
+        let Context { manifest, cloud, .. } = context;
+        let Reading { plan, seen, now, .. } = reading;
+        status::status(manifest, cloud, plan, seen, &self.proofs, *now, as_of)
+    }
+
+    /// Puts the answer together, and tells it.
+    pub(super) fn judge(
+        self,
+        context: &Context,
+        reading: &Reading,
+        as_of: Option<Timestamp>,
+    ) -> Proved {
+        let mut accepted: BTreeMap<AppKey, BTreeSet<Nonce>> = BTreeMap::new();
+        for (tenant, (app, nonce)) in &self.credentials {
+            // A refresh shows the same secret, and is refused where it is wrong.
+            if matches!(self.proofs.tokens.get(tenant), Some(TokenProof::Granted { .. }))
+                || matches!(self.proofs.refreshes.get(tenant), Some(RefreshProof::Refreshed { .. }))
+            {
+                accepted.entry(app.clone()).or_default().insert(nonce.clone());
+            }
+        }
+        let status = self.status(context, reading, as_of.unwrap_or(reading.now));
+        for tenant in &status.tenants {
+            if self.proofs.tokens.contains_key(&tenant.key) {
+                context.events.say(Event::Proved {
+                    tenant: tenant.key.clone(),
+                    facets: FacetName::ALL
+                        .into_iter()
+                        .map(|name| (name, tenant.facet(name).state))
+                        .collect(),
+                });
+            }
+        }
+        Proved { status, accepted }
+    }
+}
+
 /// Asks about every tenant in scope. `fresh` is what sign-ins of this same run gave.
 pub(super) async fn prove(
     context: &Context,
@@ -54,10 +120,32 @@ pub(super) async fn prove(
     keeper: Keeper<'_>,
     fresh: &BTreeMap<TenantKey, UserToken>,
 ) -> Proved {
-    let Context { manifest, network, cloud, stop, events, .. } = context;
-    let questions = prove::questions(manifest, &reading.plan, &reading.seen, reading.now);
+    let mut asked = Asked::default();
+    ask(context, vault, reading, keeper, fresh, &mut asked, |_| true).await;
+    asked.judge(context, reading, as_of)
+}
+
+/// Asks about those tenants in scope that were not asked yet and whose app is to be asked about.
+pub(super) async fn ask(
+    context: &Context,
+    vault: &Vault,
+    reading: &Reading,
+    keeper: Keeper<'_>,
+    fresh: &BTreeMap<TenantKey, UserToken>,
+    asked: &mut Asked,
+    of: impl Fn(&AppKey) -> bool,
+) {
+    let Context { manifest, network, cloud, stop, .. } = context;
+    let mut questions = prove::questions(manifest, &reading.plan, &reading.seen, reading.now);
+    questions.retain(|question| {
+        let held = question.who();
+        of(&held.app) && !asked.has(&held.tenant)
+    });
+    if questions.is_empty() {
+        return;
+    }
     let bar = context.progress.bar(Phase::Prove, questions.len());
-    let asked: Vec<_> = questions.iter().map(prove::Question::credential).collect();
+    let credentials: Vec<_> = questions.iter().map(prove::Question::credential).collect();
     let on_tenant = |_: &TenantKey| bar.step();
     let asking = Asking {
         network,
@@ -69,41 +157,17 @@ pub(super) async fn prove(
         stop,
         on_tenant: &on_tenant,
     };
-    let proofs: Proofs = prove::prove(&asking, questions).await;
+    let Proofs { tokens, refreshes, access } = prove::prove(&asking, questions).await;
     bar.finish();
-    if let Some(words) = tokens::rotated(&proofs.refreshes).filter(|_| !context.common.quiet) {
+    if let Some(words) = tokens::rotated(&refreshes).filter(|_| !context.common.quiet) {
         context.progress.say(&words);
     }
-    let mut accepted: BTreeMap<AppKey, BTreeSet<Nonce>> = BTreeMap::new();
-    for (tenant, app, nonce) in asked {
-        // A refresh shows the same secret, and is refused where it is wrong.
-        if matches!(proofs.tokens.get(&tenant), Some(TokenProof::Granted { .. }))
-            || matches!(proofs.refreshes.get(&tenant), Some(RefreshProof::Refreshed { .. }))
-        {
-            accepted.entry(app).or_default().insert(nonce);
-        }
+    asked.proofs.tokens.extend(tokens);
+    asked.proofs.refreshes.extend(refreshes);
+    asked.proofs.access.extend(access);
+    for (tenant, app, nonce) in credentials {
+        asked.credentials.insert(tenant, (app, nonce));
     }
-    let status = status::status(
-        manifest,
-        cloud,
-        &reading.plan,
-        &reading.seen,
-        &proofs,
-        reading.now,
-        as_of.unwrap_or(reading.now),
-    );
-    for tenant in &status.tenants {
-        if proofs.tokens.contains_key(&tenant.key) {
-            events.say(Event::Proved {
-                tenant: tenant.key.clone(),
-                facets: FacetName::ALL
-                    .into_iter()
-                    .map(|name| (name, tenant.facet(name).state))
-                    .collect(),
-            });
-        }
-    }
-    Proved { status, accepted }
 }
 
 /// Remembers what was seen: which secrets were accepted, and how each facet is since when.

@@ -142,11 +142,6 @@ impl Desk {
         self.changed.subscribe()
     }
 
-    /// Where Microsoft's pages are.
-    pub fn pages(&self) -> &Url {
-        &self.office.cloud.pages
-    }
-
     /// Every question, in the order in which they came up. A number of this list stays that
     /// question's.
     pub fn view(&self) -> Vec<RowView> {

@@ -28,7 +28,9 @@ pub(super) async fn finish(
     who: &str,
     privileged: Privileged,
 ) -> Result<UserToken, Failure> {
-    let token = entra::redeem(asker, code, &reader.scopes).await?;
+    let token = entra::redeem(asker, code, &reader.scopes)
+        .await
+        .map_err(|failure| elsewhere(ask, reader, failure))?;
     let (user, refresh) = checked(ask, reader, &token, privileged)?;
     let not_kept = |error: &dyn std::fmt::Display| {
         Failure::new(
@@ -103,6 +105,34 @@ fn checked(
     Ok((name, refresh))
 }
 
+/// A code that was given in another directory is refused by the one that was asked, which does not
+/// say which other it was
+/// (<https://learn.microsoft.com/en-us/entra/identity-platform/reference-error-codes>).
+fn elsewhere(ask: &Ask, reader: &Reader, failure: Failure) -> Failure {
+    match failure.code.as_deref() {
+        Some("AADSTS700005") => {
+            let message = format!(
+                "somebody signed in to another directory than {} ({}, directory {}), where {} was \
+                 asked; nothing was stored ({})",
+                ask.name, ask.tenant, ask.directory, reader.user, failure.message
+            );
+            Failure { cause: Cause::Guard, message, ..failure }
+                .hint(clean_up(ask, "the directory that was signed in to"))
+        }
+        Some(entra::OTHER_DIRECTORY) => failure.hint(clean_up(ask, "that other directory")),
+        Some(_) | None => failure,
+    }
+}
+
+/// What to do about an answer of another directory.
+fn clean_up(ask: &Ask, directory: &str) -> String {
+    format!(
+        "an administrator of {directory} deletes what was left there: the enterprise application \
+         \"{}\" with application id {}; then open this tenant's own link as it is, signed in to {}",
+        ask.app_name, ask.client, ask.name
+    )
+}
+
 /// Somebody answered in another directory than the one that was asked.
 pub(super) fn wrong_directory(ask: &Ask, found: &str) -> Failure {
     Failure::new(
@@ -112,9 +142,5 @@ pub(super) fn wrong_directory(ask: &Ask, found: &str) -> Failure {
             ask.name, ask.tenant, ask.directory
         ),
     )
-    .hint(format!(
-        "an administrator of directory {found} deletes what was left there: the enterprise \
-         application \"{}\" with application id {}; then open the link again, signed in to {}",
-        ask.app_name, ask.client, ask.name
-    ))
+    .hint(clean_up(ask, &format!("directory {found}")))
 }

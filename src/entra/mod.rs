@@ -19,5 +19,5 @@ pub use self::{
     operator::{Attempt, AuthMode, Identity, IdentityKind, Operator, Way},
     sign_in::{Pkce, SignIn, authorize_url},
     user::{DirectoryRole, User},
-    user_token::{Asker, Code, UserToken, redeem, refresh},
+    user_token::{Asker, Code, OTHER_DIRECTORY, UserToken, redeem, refresh},
 };

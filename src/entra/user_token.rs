@@ -24,6 +24,9 @@ use crate::{
     secret::Secret,
 };
 
+/// The code of a failure in which a directory gave a token of another: the claim that says so.
+pub const OTHER_DIRECTORY: &str = "tid";
+
 /// A token of an app for one person in one directory.
 #[derive(Debug, Clone)]
 pub struct UserToken {
@@ -159,7 +162,7 @@ async fn ask(
     let claims = Claims::read(access_token.expose());
     let found = claims.tid.map(TenantId::from_uuid);
     if found != Some(directory) {
-        return Err(garbled(match found {
+        let mut other = garbled(match found {
             Some(found) => format!(
                 "a token for directory {directory} was asked for, one for {found} came back; it \
                  was not used"
@@ -168,7 +171,9 @@ async fn ask(
                 "a token for directory {directory} was asked for, and what came back does not say \
                  whose it is; it was not used"
             ),
-        }));
+        });
+        other.code = Some(OTHER_DIRECTORY.to_owned());
+        return Err(other);
     }
     if let Some(other) = claims.app().map(ClientId::from_uuid).filter(|app| *app != client) {
         return Err(garbled(format!(

@@ -276,6 +276,17 @@ pub struct ConsentRule {
     pub redirect_uri: Option<RedirectUri>,
 }
 
+impl ConsentRule {
+    /// Where the administrator lands after answering: on our own page where one is opened, else on
+    /// the provider's; on one of the app's own where there is none.
+    pub fn landing(&self) -> Option<RedirectUri> {
+        match self.strategy {
+            ConsentStrategy::Link | ConsentStrategy::Grant => self.redirect_uri.clone(),
+            ConsentStrategy::Browser => Some(RedirectUri::new(LOOPBACK_PAGE)),
+        }
+    }
+}
+
 /// A customer.
 #[derive(Debug, Clone)]
 pub struct Tenant {

@@ -179,5 +179,45 @@ pub fn sign_in_elsewhere(tenant: &TenantKey, user: &str, command: &str) -> Strin
 
 /// An address that was pasted and is none.
 pub fn not_taken(why: &crate::consent::Unreadable) -> String {
-    format!("not taken: {why}\n")
+    let mut paper = Paper::new(100);
+    paper.say(0, Some(word(Ink::Bad, "not taken:")), &format!("{why}; nothing was kept"));
+    paper.say(
+        2,
+        Some(word(Ink::Bold, "Do:")),
+        "open the link above, and give the whole address that this very browser ends on",
+    );
+    paper.into_text()
+}
+
+/// Links whose addresses nobody gave, before the input ended.
+pub fn input_ended(command: &str) -> String {
+    let mut paper = Paper::new(100);
+    paper.say(
+        0,
+        Some(word(Ink::Bad, "no address:")),
+        "standard input ended before every link had its address; what is not answered is listed",
+    );
+    let again = format!(
+        "{command} KEY --paste prints a new link, and reads the address that the browser ended on"
+    );
+    paper.say(2, Some(word(Ink::Bold, "Do:")), &again);
+    paper.into_text()
+}
+
+/// Tenants whose administrator is asked on a page, where none can be opened.
+pub fn no_page(tenants: &[TenantKey]) -> String {
+    let keys: Vec<&str> = tenants.iter().map(|key| key.as_str()).collect();
+    let mut paper = Paper::new(100);
+    paper.say(
+        0,
+        None,
+        &format!(
+            "no terminal to ask in: no page opens and nobody is waited for. {} get{} a link to send \
+             instead: {}",
+            super::plan::count(keys.len(), "tenant"),
+            if keys.len() == 1 { "s" } else { "" },
+            keys.join(", ")
+        ),
+    );
+    paper.into_text()
 }
