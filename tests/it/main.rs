@@ -9,6 +9,8 @@ mod golden;
 mod json;
 mod laws;
 mod manifest;
+mod people;
 mod stage;
 mod support;
+mod tokens;
 mod traffic;
