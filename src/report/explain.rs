@@ -56,8 +56,7 @@ pub fn write(paper: &mut Paper, status: &Status, tenant: &TenantStatus) {
 
 /// Whether two steps are one for whoever takes them.
 fn same(one: &NextStep, other: &NextStep) -> bool {
-    one == other
-        || (one.who == other.who && one.command.is_some() && one.command == other.command)
+    one == other || (one.who == other.who && one.command.is_some() && one.command == other.command)
 }
 
 /// Whose turn, since when, and the steps of it.

@@ -8,7 +8,10 @@ use std::{
 use base64::{Engine, engine::general_purpose};
 use serde_json::{Value, json};
 
-use crate::stage::{CONTOSO, MANIFEST, ONE, Ran, Stage, WOODGROVE};
+use crate::{
+    asking::{Asked, Asking, asked},
+    stage::{CONTOSO, MANIFEST, ONE, Ran, Stage, WOODGROVE, directory_mut},
+};
 
 /// How much of a value is already too much.
 const FRAGMENT: usize = 16;
@@ -81,6 +84,16 @@ fn canaries(stage: &Stage) -> Vec<Canary> {
         .collect();
     assert!(all.iter().any(|c| c.value == operator));
     for exchange in stage.sandbox.traffic() {
+        let form = exchange["request"]["body"].as_str().unwrap_or_default();
+        for (name, value) in url::form_urlencoded::parse(form.as_bytes()) {
+            let what = match &*name {
+                "code" => "a code",
+                "code_verifier" => "a verifier",
+                "refresh_token" => "a refresh token",
+                _ => continue,
+            };
+            all.push(Canary { what, value: value.into_owned(), allowed: None });
+        }
         for name in ["access_token", "refresh_token", "id_token"] {
             if let Some(token) = exchange["response"]["body"][name].as_str() {
                 // The parts before it are readable claims, some of which are shown on purpose.
@@ -111,14 +124,35 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 /// Looks for every canary in all that the runs showed and all that lies in the folder.
 #[track_caller]
 fn silence(stage: &Stage, runs: &[Ran]) {
-    let canaries = canaries(stage);
+    silence_but_for(stage, runs, &[]);
+}
+
+/// The same where people opened these links: what is in them stands once on stderr, for them, and
+/// nowhere else.
+#[track_caller]
+fn silence_but_for(stage: &Stage, runs: &[Ran], links: &[String]) {
+    let mut canaries = canaries(stage);
+    for link in links {
+        for (name, value) in url::Url::parse(link).unwrap().query_pairs() {
+            let what = match &*name {
+                "state" => "a state",
+                "code_challenge" => "a challenge",
+                _ => continue,
+            };
+            canaries.push(Canary { what, value: value.into_owned(), allowed: None });
+        }
+    }
     let mut places: Vec<(String, Option<PathBuf>, String)> = Vec::new();
     for run in runs {
         let seen: Vec<u8> = run.seen_as.iter().flatten().copied().collect();
         assert!(!seen.is_empty(), "tenantry {} was never looked at", run.arguments);
         let name = |part: &str| format!("{part} of tenantry {}", run.arguments);
         places.push((name("stdout"), None, run.stdout.clone()));
-        places.push((name("stderr"), None, run.stderr.clone()));
+        let mut stderr = run.stderr.clone();
+        for link in links {
+            stderr = stderr.replacen(link.as_str(), "", 1);
+        }
+        places.push((name("stderr"), None, stderr));
         places.push((name("arguments"), None, String::from_utf8_lossy(&seen).into_owned()));
     }
     for file in files(stage.folder.path()) {
@@ -237,6 +271,197 @@ fn no_failing_run_tells_a_secret() {
         }
     }
     silence(&stage, &runs);
+}
+
+/// The manifest, where the administrator and the analyst of tailspin are asked by `consent`.
+fn with_people() -> String {
+    MANIFEST.replace("connector: mssp-siem}", "connector: mssp-siem, consent: {strategy: browser}}")
+}
+
+const TAILSPIN: &str = "6f1c0f5e-0000-4000-8000-000000000003";
+
+/// Every kind of what a sign-in brings, under its name.
+#[track_caller]
+fn all_kinds(stage: &Stage) {
+    let (mut sent, mut given) = (String::new(), String::new());
+    for exchange in stage.sandbox.traffic() {
+        sent.push_str(exchange["request"]["body"].as_str().unwrap_or_default());
+        sent.push('&');
+        given.push_str(&exchange["response"]["body"].to_string());
+    }
+    for kind in ["&code=", "&code_verifier=", "&refresh_token="] {
+        assert!(sent.contains(kind), "no {kind} was ever sent");
+    }
+    for kind in ["\"access_token\":", "\"refresh_token\":"] {
+        assert!(given.contains(kind), "no {kind} was ever given");
+    }
+}
+
+#[test]
+fn no_run_tells_a_token_or_what_leads_to_one() {
+    let stage = Stage::with_vault(&with_people());
+    let mut runs = vec![stage.run(&["apply", "--yes", "-vv", "--report", "apply.html"]).exits(0)];
+    let Asked { ran, links, landed } =
+        asked(&stage, &["consent", "tailspin", "--paste", "-vv", "--report", "consent.html"]);
+    runs.push(ran.exits(0));
+    // The administrator's, then the analyst's.
+    assert_eq!((links.len(), landed.len()), (2, 2));
+    stage.consent(CONTOSO, "contoso");
+    let mut run = |arguments: &[&str], code: i32| {
+        runs.push(stage.run(arguments).exits(code));
+    };
+    run(&["status", "-vv", "--json", "--report", "status.json"], 0);
+    run(&["status", "-vv", "--report", "status.html"], 0);
+    run(&["status", "--since-last", "--report", "status.md"], 0);
+    run(&["status", "--pending", "sign-in", "--report", "status.csv"], 0);
+    run(&["tokens", "refresh", "-vv"], 0);
+    run(&["tokens", "refresh", "-vv", "--json"], 0);
+    run(&["explain", "tailspin", "-vv", "--report", "explain.html"], 0);
+    run(&["explain", "tailspin", "--json", "--report", "explain.md"], 0);
+    run(&["attest", "tailspin", "--by", "Dana", "--ticket", "CHG-1", "-vv"], 0);
+    run(&["plan", "--full", "-vv", "--report", "plan.html"], 0);
+    run(&["plan", "--json", "--report", "plan.json"], 0);
+    run(&["plan", "--report", "plan.csv"], 0);
+    run(&["doctor", "-vv"], 0);
+    run(&["doctor", "--json"], 0);
+    run(&["export", "tailspin", "--format", "consent-page", "--out", "landing.html"], 0);
+    run(&["apply", "--yes", "--json", "-vv", "--report", "again.json"], 0);
+    run(&["apply", "--yes", "-vv", "--report", "again.md"], 0);
+    // What dies says so.
+    stage.change_world(|world| {
+        directory_mut(world, TAILSPIN)["signIn"] = json!({"policy": "block"})
+    });
+    run(&["tokens", "refresh", "-vv"], 1);
+    run(&["status", "-vv", "--json", "--report", "dead.html"], 0);
+    all_kinds(&stage);
+    silence_but_for(&stage, &runs, &links);
+}
+
+/// Answers that never come to their end, services that repeat what they were sent, and people who
+/// paste what does not belong there.
+#[test]
+fn no_failing_run_tells_a_token_either() {
+    let stage = Stage::with_vault(&with_people());
+    let (mut runs, mut links) = (vec![stage.run(&["apply", "--yes"]).exits(0)], Vec::new());
+    let fault = |matching: &str, act: Value| {
+        stage.sandbox.clear_faults();
+        let faults = json!([{"operation": "login.token", "match": {"body": matching}, "times": 99, "do": act}]);
+        stage.sandbox.add_faults(&faults).unwrap();
+    };
+    let consent: [&[&str]; 2] = [
+        &["consent", "tailspin", "--paste", "-vv", "--report", "refused.html"],
+        &["consent", "tailspin", "--paste", "--json", "--report", "refused.json"],
+    ];
+    // The first is before the administrator's consent, the others are after it.
+    let acts = [
+        json!({"echo": 400}),
+        json!({"echo": 401}),
+        json!({"echo": 403}),
+        json!("garbage"),
+        json!("cut-after"),
+    ];
+    for (number, act) in acts.into_iter().enumerate() {
+        fault("grant_type=authorization_code", act);
+        let told = asked(&stage, consent[number % 2]);
+        assert!(!told.links.is_empty());
+        links.extend(told.links);
+        runs.push(told.ran);
+    }
+    stage.sandbox.clear_faults();
+    // A code with a state that nobody gave, and one that was pasted twice in one address.
+    for spoil in [
+        |state: &str| format!("state={state}x"),
+        |state: &str| format!("state={state}&code=1.Aother"),
+    ] {
+        let mut asking = Asking::start(&stage, &["consent", "tailspin", "--paste", "-vv"]);
+        let link = asking.next_link().unwrap();
+        let state = parameter(&link, "state");
+        let tenantry::sandbox::Opened::Landed(address) = stage.sandbox.open(&link) else {
+            panic!("{link}")
+        };
+        asking.paste(&address.replace(&format!("state={state}"), &spoil(&state)));
+        links.append(&mut asking.links);
+        let ran = asking.finish();
+        assert!(ran.stderr.contains("not taken"), "{ran:?}");
+        runs.push(ran);
+    }
+    // Nobody who may: another user than the manifest names.
+    stage.change_world(|world| {
+        directory_mut(world, TAILSPIN)["people"] = json!({"signsInAs": "admin@tailspin.example"});
+    });
+    let told = asked(&stage, &["consent", "tailspin", "--paste", "-vv", "--json"]);
+    links.extend(told.links);
+    runs.push(told.ran);
+    stage.change_world(|world| directory_mut(world, TAILSPIN)["people"] = json!({}));
+    let told = asked(&stage, &["consent", "tailspin", "--paste", "-vv"]);
+    links.extend(told.links);
+    runs.push(told.ran.exits(0));
+    // Held now, and used.
+    let used: [&[&str]; 5] = [
+        &["tokens", "refresh", "-vv"],
+        &["status", "-vv", "--json", "--report", "failing.html"],
+        &["tokens", "refresh", "--json"],
+        &["explain", "tailspin", "-vv", "--report", "failing.md"],
+        &["apply", "--yes", "--json", "-vv", "--report", "failing.csv"],
+    ];
+    for status in [400, 401, 403] {
+        fault("grant_type=refresh_token", json!({"echo": status}));
+        for arguments in used {
+            runs.push(stage.run(arguments));
+        }
+    }
+    // An answer that lacks what it is for; nobody asked for an id token, and here is one.
+    let signature = "c2lnbmF0dXJlLW9mLWFuLWlkLXRva2VuLXRoYXQtbm9ib2R5LWFza2Vk";
+    let unfinished = json!({"status": 200, "body": {
+        "token_type": "Bearer", "expires_in": 3600, "refresh_token": "1.AnUnfinishedAnswersRefreshToken",
+        "id_token": format!("eyJ0eXAiOiJKV1QifQ.eyJzdWIiOiJ4In0.{signature}"),
+    }});
+    for act in [json!("garbage"), json!("cut-after"), unfinished] {
+        fault("grant_type=refresh_token", act);
+        for arguments in &used[..2] {
+            runs.push(stage.run(arguments));
+        }
+    }
+    assert!(stage.sandbox.traffic().iter().any(|e| e.to_string().contains(signature)));
+    // Graph repeats the analyst's token.
+    stage.sandbox.clear_faults();
+    let faults = json!([{"operation": "incident.list", "times": 99, "do": {"echo": 403}}]);
+    stage.sandbox.add_faults(&faults).unwrap();
+    for arguments in used {
+        runs.push(stage.run(arguments));
+    }
+    stage.sandbox.clear_faults();
+    runs.push(stage.run(&["tokens", "refresh", "-vv"]).exits(0));
+    assert!(runs.iter().any(|ran| ran.stdout.contains("[concealed]")));
+    all_kinds(&stage);
+    silence_but_for(&stage, &runs, &links);
+}
+
+/// A parameter of a link.
+fn parameter(link: &str, name: &str) -> String {
+    let link = url::Url::parse(link).unwrap();
+    link.query_pairs().find(|(known, _)| known == name).unwrap().1.into_owned()
+}
+
+#[test]
+fn reveal_prints_the_refresh_token_that_was_asked_for() {
+    let stage = Stage::with_vault(&with_people());
+    stage.run(&["apply", "--yes"]).exits(0);
+    asked(&stage, &["consent", "tailspin", "--paste"]).ran.exits(0);
+    let reveal = ["reveal", "tailspin", "--field", "refresh-token"];
+    let shown = stage.run(&reveal).exits(0);
+    let value = shown.stdout.trim_end_matches('\n');
+    assert_eq!(shown.stdout.lines().count(), 1);
+    for secret in stage.sandbox.issued_secrets() {
+        assert!(!shown.stderr.contains(secret.as_str()));
+        assert!(secret == value || !shown.stdout.contains(secret.as_str()));
+    }
+    // It is the one that the directory would take.
+    let world = stage.sandbox.world();
+    let hash = tenantry::sandbox::secret_hash(value);
+    assert!(crate::stage::directory(&world, TAILSPIN)["refreshTokens"].to_string().contains(&hash));
+    // The value that `reveal` without a field prints is another one.
+    assert_ne!(stage.run(&["reveal", "tailspin"]).exits(0).stdout, shown.stdout);
 }
 
 #[test]

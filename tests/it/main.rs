@@ -2,6 +2,7 @@
 //! the world asked whether it worked.
 
 mod architecture;
+mod asking;
 mod browser;
 mod canaries;
 mod exit_codes;
@@ -12,4 +13,5 @@ mod manifest;
 mod people;
 mod stage;
 mod support;
+mod tokens;
 mod traffic;

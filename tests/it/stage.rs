@@ -296,6 +296,24 @@ impl Stage {
         answer.body["access_token"].as_str().unwrap_or_else(|| panic!("{answer:?}")).to_owned()
     }
 
+    /// Uses a refresh token of an app, as `grant_type=refresh_token`.
+    pub(crate) fn refresh(&self, tenant: &str, client: &str, secret: &str, token: &str) -> Answer {
+        let form = url::form_urlencoded::Serializer::new(String::new())
+            .extend_pairs([
+                ("grant_type", "refresh_token"),
+                ("client_id", client),
+                ("client_secret", secret),
+                ("refresh_token", token),
+            ])
+            .finish();
+        let request = self
+            .client
+            .post(format!("{}/{tenant}/oauth2/v2.0/token", self.sandbox.base_url()))
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(form);
+        self.send(request)
+    }
+
     /// A fresh Graph token of the operator, with the roles that it holds now.
     pub(crate) fn operator_token(&self) -> String {
         let operator = self.sandbox.operator();
@@ -352,13 +370,14 @@ pub(crate) fn finish(mut command: Command, arguments: &[&str]) -> Ran {
     }
 }
 
-struct Watch {
+/// Looks at what the system shows of a process's arguments while it runs.
+pub(crate) struct Watch {
     over: Arc<AtomicBool>,
     thread: std::thread::JoinHandle<BTreeSet<Vec<u8>>>,
 }
 
 impl Watch {
-    fn over(child: &Child) -> Self {
+    pub(crate) fn over(child: &Child) -> Self {
         let over = Arc::new(AtomicBool::new(false));
         let (path, end) = (format!("/proc/{}/cmdline", child.id()), Arc::clone(&over));
         let thread = std::thread::spawn(move || {
@@ -372,7 +391,7 @@ impl Watch {
         Self { over, thread }
     }
 
-    fn end(self) -> BTreeSet<Vec<u8>> {
+    pub(crate) fn end(self) -> BTreeSet<Vec<u8>> {
         self.over.store(true, Ordering::Relaxed);
         self.thread.join().unwrap()
     }

@@ -18,7 +18,7 @@ use crate::sandbox::{
 };
 
 /// How many days a refresh token lives without being used.
-const INACTIVE_DAYS: i64 = 90;
+pub(super) const INACTIVE_DAYS: i64 = 90;
 
 /// Whether the user's account and the grant itself still stand, wherever they are used.
 pub(super) fn alive(

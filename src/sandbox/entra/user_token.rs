@@ -6,7 +6,7 @@ use base64::{
     Engine,
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -16,7 +16,7 @@ use super::{
     errors::Aadsts,
     grants::{self, OPENID},
     redirect::Platform,
-    refusals::{alive, disabled, malformed, not_consented, policy, stranger},
+    refusals::{INACTIVE_DAYS, alive, disabled, malformed, not_consented, policy, stranger},
     scopes::{self, Names, Offline, Wanted},
     token::{self, Endpoint, Form, LIFETIME},
 };
@@ -103,7 +103,7 @@ pub(super) fn redeem(
     };
     let (body, kept) = tokens(context, request, &signed_in, endpoint, refresh, now)?;
     state.codes.redeem(&value);
-    keep(state, kept);
+    keep(state, kept, now);
     Ok(body)
 }
 
@@ -225,7 +225,7 @@ pub(super) fn refresh(
     let wanted = wanted(form, endpoint, directory, request, context, before)?;
     let signed_in = SignedIn { directory, app, account, user, wanted, factor, since, nonce: None };
     let (body, kept) = tokens(context, request, &signed_in, endpoint, Renewal::Give, now)?;
-    keep(state, kept);
+    keep(state, kept, now);
     Ok(body)
 }
 
@@ -319,8 +319,15 @@ enum Renewal {
 /// A refresh token to be kept: the directory, its value, and what the world keeps of it.
 type Kept = Option<(String, String, Value)>;
 
-fn keep(state: &mut State, kept: Kept) {
+/// How long the sandbox remembers a refresh token: well beyond its death of idleness, so that whoever
+/// brings a dead one is told what it died of (700082), and no world grows for ever.
+const REMEMBERED_DAYS: i64 = INACTIVE_DAYS + 30;
+
+fn keep(state: &mut State, kept: Kept, now: Timestamp) {
     if let Some((tenant, value, record)) = kept {
+        if let Ok(long_ago) = now.checked_sub(SignedDuration::from_hours(24 * REMEMBERED_DAYS)) {
+            state.world.forget_refresh_tokens(&tenant, &record, long_ago);
+        }
         state.world.put_refresh_token(&tenant, &random::secret_hash(&value), record);
         state.issued.push(value);
     }

@@ -112,6 +112,29 @@ async fn each_death_of_a_refresh_token_has_its_number() {
     assert_eq!(refusal(&ask(CONTOSO).await), (401, "invalid_client", 7_000_222, None));
 }
 
+/// A nightly run of a year leaves as many as four months do.
+#[tokio::test]
+async fn refresh_tokens_long_dead_are_forgotten() {
+    let s = Story::new().await;
+    let first = s.refresh_token().await;
+    let mut token = first.clone();
+    let kept = || -> usize {
+        let world = s.f.sandbox.world();
+        let all = world["directories"].as_array().unwrap();
+        all.iter().filter_map(|d| d["refreshTokens"].as_array()).map(Vec::len).sum()
+    };
+    for week in 1..=42 {
+        s.f.sandbox.advance("P7D").unwrap();
+        token = s.refresh(CONTOSO, &token).await.body["refresh_token"].as_str().unwrap().to_owned();
+        // Of 120 days, the last one counted with its own.
+        assert_eq!(kept(), (week + 1).min(18), "week {week}");
+        if week == 13 {
+            let dead = s.refresh(CONTOSO, &first).await;
+            assert_eq!(refusal(&dead), (400, "invalid_grant", 700_082, None));
+        }
+    }
+}
+
 #[tokio::test]
 async fn refresh_tokens_outlive_a_restart_and_stand_nowhere_in_clear() {
     let dir = tempfile::tempdir().unwrap();

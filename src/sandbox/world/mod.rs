@@ -345,6 +345,32 @@ impl World {
         }
     }
 
+    /// Forgets refresh tokens that were issued in a directory to the same app for the same account
+    /// before a moment: one that has died of age is of no use to anybody.
+    pub(super) fn forget_refresh_tokens(
+        &mut self,
+        tenant: &str,
+        like: &Value,
+        issued_before: Timestamp,
+    ) {
+        const SAME: [&str; 3] = ["clientId", "home", "user"];
+        let Some(directory) = self.edit(tenant) else { return };
+        let issued = |kept: &Value| kept["issued"].as_str()?.parse::<Timestamp>().ok();
+        let old: Vec<String> = directory
+            .refresh_tokens
+            .iter()
+            .filter(|kept| SAME.iter().all(|name| kept[name] == like[name]))
+            .filter(|kept| issued(kept).is_some_and(|issued| issued < issued_before))
+            .filter_map(|kept| kept["id"].as_str().map(str::to_owned))
+            .collect();
+        for id in old {
+            if let Some(directory) = self.edit(tenant) {
+                directory.refresh_tokens.remove(&id);
+            }
+            self.touch(tenant, Kind::RefreshToken, &id);
+        }
+    }
+
     /// A refresh token by its hash, wherever it was issued: it is bound to a user and a client,
     /// not to a directory.
     pub(super) fn refresh_token(&self, hash: &str) -> Option<&Value> {

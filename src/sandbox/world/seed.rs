@@ -274,6 +274,22 @@ mod tests {
     }
 
     #[test]
+    fn the_seed_knows_the_analysts_of_the_demo_as_guests() {
+        let world = seed();
+        for (domain, upn) in [
+            ("tailspin.example", "soc-reader@acme-soc.example"),
+            ("initech.example", "night-shift@acme-soc.example"),
+            ("wingtip.example", "soc-reader@acme-soc.example"),
+        ] {
+            let tenant = world.resolve(domain).unwrap();
+            let (home, account) = world.account(upn).unwrap();
+            let guest = world.member(&tenant, &home, &account).expect(domain);
+            assert_eq!(guest.user_principal_name, people::guest_name(upn, domain));
+            assert_eq!(guest.roles, ["Security Reader"]);
+        }
+    }
+
+    #[test]
     fn the_world_round_trips() {
         let world = seed();
         let json = world.to_json();
