@@ -37,7 +37,7 @@ use crate::{
         status as status_words,
     },
     stop::Stop,
-    vault::{Vault, VaultWriter},
+    vault::{Records, Vault, VaultWriter},
     verdict::Verdict,
 };
 
@@ -139,6 +139,13 @@ pub(super) async fn run(args: ApplyArgs, common: Common) -> Result<Verdict, Trou
     Ok(verdict)
 }
 
+pub(super) async fn records(vault: &Vault) -> Result<Records, Trouble> {
+    vault
+        .records()
+        .await
+        .map_err(|error| vault_trouble("the vault's records cannot be read", &error))
+}
+
 /// Waits for the vault's lock; nothing where the run is told to stop meanwhile.
 pub(super) async fn turn(
     context: &Context,
@@ -237,10 +244,7 @@ async fn carry_out(
         };
         let ended = apply::apply(&approved, &found, &hands).await;
         let again = outcome.take(reading, ended, &approved);
-        reading.seen.records = vault
-            .records()
-            .await
-            .map_err(|error| vault_trouble("the vault's records cannot be read", &error))?;
+        reading.seen.records = records(vault).await?;
         reading.plan_again(context);
         if again.is_empty() || context.stop.requested().is_some() {
             outcome.interrupted.extend(again);

@@ -101,8 +101,11 @@ fn turn(
             for (what, value) in &next.values {
                 numbered(paper, &format!("Have   {what}   {value}"));
             }
-            paper.say(0, Some(word(Ink::Plain, format!("{}.", n + 1))), &capital(&next.what));
-            if next.command.is_some() {
+            // The link stands above.
+            let what = next.what.strip_prefix("open the link and ").unwrap_or(&next.what);
+            paper.say(0, Some(word(Ink::Plain, format!("{}.", n + 1))), &capital(what));
+            // Whoever reads this has run that command.
+            if next.command.as_ref().is_some_and(|line| !line.starts_with("tenantry explain")) {
                 paper.line(0, &[word(Ink::Plain, "Run:"), command(next)]);
             }
         }

@@ -42,7 +42,17 @@ impl Letter {
 
     /// All of it, ready to be pasted into a mail.
     pub fn text(&self) -> String {
-        format!("Subject: {}\n\n{}\n", self.subject, self.paragraphs.join("\n\n"))
+        let mut text = format!("Subject: {}", self.subject);
+        let mut in_list = false;
+        for paragraph in &self.paragraphs {
+            let item = paragraph.starts_with([' ', '-', '1', '2', '3', '4']);
+            // Items of one list stand close together.
+            text.push_str(if item && in_list { "\n" } else { "\n\n" });
+            text.push_str(paragraph);
+            in_list = item;
+        }
+        text.push('\n');
+        text
     }
 }
 
@@ -223,4 +233,39 @@ pub fn permission_words(permission: &NamedPermission) -> String {
         PermissionKind::Delegated => "in the name of the analyst who signs in",
     };
     format!("{what} ({name} of {api}, {whose})")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connector::{GRAPH, KNOWN_PERMISSIONS};
+
+    #[test]
+    fn every_permission_that_has_a_name_here_has_words_too() {
+        for (resource, name, role, _) in KNOWN_PERMISSIONS {
+            let kind = match role {
+                Some(_) => PermissionKind::Application,
+                None => PermissionKind::Delegated,
+            };
+            let words = permission_words(&NamedPermission {
+                resource: *resource,
+                kind,
+                name: (*name).to_owned(),
+            });
+            assert!(!words.starts_with("see Microsoft's") && words.contains(name), "{words}");
+        }
+        let unknown = NamedPermission {
+            resource: GRAPH,
+            kind: PermissionKind::Delegated,
+            name: "X.Y".to_owned(),
+        };
+        assert!(permission_words(&unknown).contains("X.Y of Microsoft Graph, in the name of"));
+    }
+
+    #[test]
+    fn a_text_is_plain_and_its_lists_stand_close() {
+        let paragraphs = ["a\u{1b}[2J", "- b", "- c\nd", "e"].map(str::to_owned).to_vec();
+        let letter = Letter::new(ManualKind::AdminConsent, "x", "s".to_owned(), paragraphs);
+        assert_eq!(letter.text(), "Subject: s\n\na\u{fffd}[2J\n\n- b\n- c\u{fffd}d\n\ne\n");
+    }
 }

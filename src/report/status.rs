@@ -39,6 +39,11 @@ pub(super) fn facet_word(status: &Status, facet: &Facet) -> Word {
         }
         (State::Waiting, _) => word(Ink::Wait, "waiting"),
         (State::Expiring, _) => word(Ink::Wait, format!("ends{days}")),
+        (State::Failed, EvidenceKind::Observed)
+            if facet.waiting_for == Some(WaitingFor::CustomerAdmin) =>
+        {
+            word(Ink::Bad, "declined")
+        }
         (State::Failed, _) => word(Ink::Bad, "failed"),
         (State::Unknown, _) => word(Ink::Bad, "unknown"),
         (State::NotNeeded, _) => word(Ink::Dim, "–"),
@@ -153,22 +158,21 @@ fn causes(paper: &mut Paper, status: &Status) {
     }
     paper.gap();
     for (tenant, name, facet) in blamed.iter().take(CAUSES) {
-        let next = facet
-            .next_step
-            .as_ref()
-            .map_or_else(String::new, |next| format!(" {}: {}.", capital(&next.who), next.what));
+        let next = facet.next_step.as_ref().map_or_else(String::new, |next| {
+            format!(" {}: {}", capital(&next.who), sentence(&next.what))
+        });
         paper.say(
             0,
             None,
             &format!(
-                "{}: {} {}: {}.{next}  tenantry explain {}",
+                "{}: {} {}: {}{next}",
                 tenant.key,
                 name.as_str(),
                 facet.state.as_str(),
-                facet.evidence.what,
-                tenant.key
+                sentence(&facet.evidence.what)
             ),
         );
+        paper.line(2, &[word(Ink::Plain, format!("tenantry explain {}", tenant.key))]);
     }
     if blamed.len() > CAUSES {
         paper.line(
@@ -176,6 +180,11 @@ fn causes(paper: &mut Paper, status: &Status) {
             &[word(Ink::Dim, format!("… {} more: tenantry explain KEY", blamed.len() - CAUSES))],
         );
     }
+}
+
+/// With one full stop at its end.
+fn sentence(text: &str) -> String {
+    format!("{}.", text.trim_end_matches('.'))
 }
 
 pub(super) fn capital(text: &str) -> String {

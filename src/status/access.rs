@@ -57,9 +57,13 @@ impl View<'_> {
                 facet
             }
             None => {
-                // Not tried: it waits for whatever comes first.
-                let first = BEFORE.into_iter().filter_map(|name| others.get(&name)).find(|facet| {
-                    !matches!(facet.state, State::Ok | State::NotNeeded | State::Expiring)
+                // Not tried: it waits for what failed, for that is known, or else for what comes
+                // first.
+                let before = || BEFORE.into_iter().filter_map(|name| others.get(&name));
+                let first = before().find(|facet| facet.state == State::Failed).or_else(|| {
+                    before().find(|facet| {
+                        !matches!(facet.state, State::Ok | State::NotNeeded | State::Expiring)
+                    })
                 });
                 let waits = |person, what: &str| self.waiting(person, Observed, what);
                 match first.map(|facet| (facet.state, facet.waiting_for)) {

@@ -39,6 +39,10 @@ impl Overall {
         let state = |name: FacetName| facets[&name].state;
         let others = || FacetName::ALL.into_iter().filter(|n| *n != FacetName::Access).map(state);
         let good = |state| matches!(state, State::Ok | State::NotNeeded | State::Expiring);
+        // What is known to have failed weighs more than what could not be asked because of it.
+        let failed = [FacetName::Consent, FacetName::Secret, FacetName::Token]
+            .into_iter()
+            .any(|name| state(name) == State::Failed);
         match state(FacetName::Access) {
             State::Ok => {
                 if others().all(|state| matches!(state, State::Ok | State::NotNeeded)) {
@@ -47,20 +51,12 @@ impl Overall {
                     Self::ActionDue
                 }
             }
-            // What is proved to have failed weighs more than what could not be asked because of it.
-            State::Unknown
-                if was_reading
-                    && [FacetName::Consent, FacetName::Secret, FacetName::Token]
-                        .into_iter()
-                        .any(|name| state(name) == State::Failed) =>
-            {
-                Self::NotReading
-            }
+            State::Unknown if was_reading && failed => Self::NotReading,
             State::Unknown => Self::Unknown,
             State::Failed if was_reading || others().all(good) => Self::NotReading,
             State::Waiting if was_reading => Self::NotReading,
             State::Failed | State::Waiting | State::Expiring | State::NotNeeded => {
-                if others().any(|state| state == State::Unknown) {
+                if !failed && others().any(|state| state == State::Unknown) {
                     Self::Unknown
                 } else {
                     Self::Onboarding
@@ -117,5 +113,6 @@ mod tests {
         let disabled = [Ok, Unknown, Failed, NotNeeded, NotNeeded];
         assert_eq!(of(disabled, Unknown, true), Overall::NotReading);
         assert_eq!(of(disabled, Unknown, false), Overall::Unknown);
+        assert_eq!(of(disabled, Waiting, false), Overall::Onboarding);
     }
 }

@@ -97,6 +97,7 @@ fn every_document_is_as_its_schema_says_and_counts_as_the_text_does() {
     assert_eq!(
         kinds.into_iter().collect::<Vec<_>>(),
         [
+            "consent-link",
             "planned",
             "proved",
             "step-done",

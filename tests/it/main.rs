@@ -4,11 +4,13 @@
 mod architecture;
 mod browser;
 mod canaries;
+mod consenting;
 mod exit_codes;
 mod golden;
 mod json;
 mod laws;
 mod manifest;
+mod people;
 mod stage;
 mod support;
 mod traffic;

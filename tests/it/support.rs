@@ -230,10 +230,15 @@ impl Stage {
     }
 
     /// Changes the world behind everybody's back.
-    pub(crate) fn change_home(&self, change: impl FnOnce(&mut Value)) {
+    pub(crate) fn change_world(&self, change: impl FnOnce(&mut Value)) {
         let mut world = self.sandbox.world();
-        change(home_mut(&mut world));
+        change(&mut world);
         self.sandbox.put_world(&world).unwrap();
+    }
+
+    /// Changes the provider's directory behind everybody's back.
+    pub(crate) fn change_home(&self, change: impl FnOnce(&mut Value)) {
+        self.change_world(|world| change(home_mut(world)));
     }
 
     /// Changes one app behind everybody's back.
@@ -278,6 +283,10 @@ impl Running {
     pub(crate) fn kill(mut self) -> Run {
         self.child.kill().unwrap();
         self.wait()
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Sends a signal by its name, as a shell does.
@@ -328,6 +337,11 @@ impl Run {
     }
 }
 
+/// SIGKILL to a process that may have ended by itself meanwhile.
+pub(crate) fn kill(process: u32) {
+    let _ = Command::new("sh").args(["-c", &format!("kill -KILL {process}")]).status();
+}
+
 fn drain(mut stream: impl Read + Send + 'static) -> thread::JoinHandle<String> {
     thread::spawn(move || {
         let mut bytes = Vec::new();
@@ -368,6 +382,12 @@ pub(crate) fn list<'v>(value: &'v Value, name: &str) -> &'v [Value] {
 
 pub(crate) fn home(world: &Value) -> &Value {
     list(world, "directories").iter().find(|directory| directory["home"] == true).unwrap()
+}
+
+/// A directory of a world, to be changed.
+pub(crate) fn directory_mut<'w>(world: &'w mut Value, tenant: &str) -> &'w mut Value {
+    let directories = world["directories"].as_array_mut().unwrap();
+    directories.iter_mut().find(|directory| directory["id"] == tenant).unwrap()
 }
 
 fn home_mut(world: &mut Value) -> &mut Value {

@@ -1,6 +1,8 @@
 //! The laws of the specification, each by the real binary against a world that nobody can fool.
 
 mod law1;
+mod law10;
+mod law11;
 mod law2;
 mod law3;
 mod law4;
