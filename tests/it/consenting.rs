@@ -321,6 +321,19 @@ fn without_a_terminal_a_page_becomes_a_link_and_nobody_is_waited_for() {
     assert!(started.elapsed() < Duration::from_secs(60));
 }
 
+#[test]
+fn an_apply_asks_nobody_who_has_answered_since_the_last_run() {
+    let stage = made(READERS);
+    let linked = || {
+        let run = stage.run(&["apply", "--yes", "--json"]);
+        run.expect(0);
+        run.stdout.lines().filter(|line| line.contains("\"consent-link\"")).count()
+    };
+    assert_eq!(linked(), 2);
+    stage.send_links();
+    assert_eq!(linked(), 0, "both have accepted");
+}
+
 /// A command in a terminal of its own; its process is in the file `pid` beside the manifest.
 fn in_terminal(stage: &Stage, args: &[&str]) -> Command {
     let inner = stage.command(args);
