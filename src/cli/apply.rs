@@ -139,7 +139,7 @@ pub(super) async fn run(args: ApplyArgs, common: Common) -> Result<Verdict, Trou
     Ok(verdict)
 }
 
-async fn records(vault: &Vault) -> Result<Records, Trouble> {
+pub(super) async fn records(vault: &Vault) -> Result<Records, Trouble> {
     vault
         .records()
         .await

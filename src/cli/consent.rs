@@ -12,8 +12,8 @@ use clap::Args;
 
 use super::{
     Common,
-    apply::{Listener, turn, who},
-    context::{Context, stdout_width, vault_trouble},
+    apply::{Listener, records, turn, who},
+    context::{Context, stdout_width},
     output,
     plan::unreadable,
     proving,
@@ -212,10 +212,7 @@ impl Ended {
         reading: &mut Reading,
         proofs: &mut Asked,
     ) -> Result<(), Trouble> {
-        reading.seen.records = writer
-            .records()
-            .await
-            .map_err(|error| vault_trouble("the vault's records cannot be read", &error))?;
+        reading.seen.records = records(writer).await?;
         reading.plan_again(context);
         self.granted.iter().for_each(|tenant| proofs.forget(tenant));
         Ok(())

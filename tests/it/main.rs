@@ -5,6 +5,7 @@ mod architecture;
 mod asking;
 mod browser;
 mod canaries;
+mod consenting;
 mod exit_codes;
 mod golden;
 mod json;
