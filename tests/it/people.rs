@@ -22,6 +22,12 @@ impl Stage {
         serde_json::from_str(&run.stdout).unwrap()
     }
 
+    /// One tenant of it.
+    #[track_caller]
+    pub(crate) fn tenant(&self, key: &str) -> Value {
+        tenant(&self.status(), key).clone()
+    }
+
     /// Hands every administrator who is waited for his link, as a mail would.
     pub(crate) fn send_links(&self) {
         for tenant in list(&self.status(), "tenants") {
