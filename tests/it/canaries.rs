@@ -1,6 +1,7 @@
 //! Law 7: no secret value is anywhere but in the vault's sealed blocks and where `reveal` puts it.
 
 use std::{
+    collections::HashMap,
     fmt,
     path::{Path, PathBuf},
 };
@@ -159,18 +160,24 @@ fn silence_but_for(stage: &Stage, runs: &[Ran], links: &[String]) {
         let text = String::from_utf8_lossy(&std::fs::read(&file).unwrap()).into_owned();
         places.push((file.display().to_string(), Some(file), text));
     }
-    let mut found = Vec::new();
+    // Many windows of many values in much text: every place is read once, against all of them.
+    let mut windows: HashMap<Vec<u8>, Vec<&Canary>> = HashMap::new();
     for canary in &canaries {
-        let needles = canary.needles();
-        for (name, file, text) in &places {
-            if canary.allowed.is_some() && *file == canary.allowed {
-                continue;
-            }
-            if needles.iter().any(|needle| text.contains(needle.as_str())) {
+        for needle in canary.needles() {
+            assert_eq!(needle.len(), FRAGMENT, "{canary:?} is too short to be looked for");
+            windows.entry(needle.into_bytes()).or_default().push(canary);
+        }
+    }
+    let mut found = Vec::new();
+    for (name, file, text) in &places {
+        let hits = text.as_bytes().windows(FRAGMENT).filter_map(|window| windows.get(window));
+        for canary in hits.flatten() {
+            if canary.allowed.is_none() || *file != canary.allowed {
                 found.push(format!("{} is in {name}", canary.what));
             }
         }
     }
+    found.sort();
     found.dedup();
     assert!(found.is_empty(), "{}", found.join("\n"));
     assert!(canaries.len() > 10 && places.len() > 20, "{} {}", canaries.len(), places.len());
@@ -404,9 +411,10 @@ fn no_failing_run_tells_a_token_either() {
         &["explain", "tailspin", "-vv", "--report", "failing.md"],
         &["apply", "--yes", "--json", "-vv", "--report", "failing.csv"],
     ];
-    for status in [400, 401, 403] {
+    // A secret of this minute is tried again before it is given up: few runs, for they are long.
+    for (status, runs_of_it) in [(400, 5), (401, 1), (403, 1)] {
         fault("grant_type=refresh_token", json!({"echo": status}));
-        for arguments in used {
+        for arguments in &used[..runs_of_it] {
             runs.push(stage.run(arguments));
         }
     }
@@ -418,7 +426,7 @@ fn no_failing_run_tells_a_token_either() {
     }});
     for act in [json!("garbage"), json!("cut-after"), unfinished] {
         fault("grant_type=refresh_token", act);
-        for arguments in &used[..2] {
+        for arguments in &used[..1] {
             runs.push(stage.run(arguments));
         }
     }

@@ -383,7 +383,8 @@ fn two_runs_take_turns_at_the_vault() {
     let mut refreshing = command.spawn().unwrap();
     std::thread::sleep(Duration::from_secs(3));
     assert!(refreshing.try_wait().unwrap().is_none(), "it did not wait for its turn");
-    asking.finish().exits(0);
+    // Nobody answered, and consent says so.
+    asking.finish().exits(1);
     let ended = refreshing.wait_with_output().unwrap();
     assert!(ended.status.success(), "{ended:?}");
     assert_ne!(held(&stage, "wingtip"), before);

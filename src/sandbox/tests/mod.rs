@@ -8,5 +8,6 @@ mod neighbours;
 mod reading;
 mod refreshing;
 mod refusals;
+mod story;
 mod support;
 mod tokens;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    consenting::{CONTOSO, REDIRECT, Story, VERIFIER, landed, refusal},
+    story::{CONTOSO, REDIRECT, Story, VERIFIER, landed, refusal},
     support::Fixture,
 };
 use crate::sandbox::{Opened, Options};
