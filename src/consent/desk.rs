@@ -256,12 +256,12 @@ impl Desk {
     }
 
     /// A page of Microsoft's that came to nothing and sent nobody back, with what it said.
-    pub fn shown(&self, number: usize, page: &str) -> Option<Taken> {
-        let ask = self.rows().get(number)?.ask.clone();
+    pub fn shown(&self, number: usize, page: &str) {
+        let Some(ask) = self.rows().get(number).map(|row| row.ask.clone()) else { return };
         let words = cleaned(page);
         let mut why = Failure::new(Cause::Refused, words.clone());
         why.code = answer::aadsts(&words);
-        Some(self.settle(number, &ask, ask.what.kind(), Err(why)))
+        self.settle(number, &ask, ask.what.kind(), Err(why));
     }
 
     /// Finds whose question a state is, and takes it off: it is answered once.

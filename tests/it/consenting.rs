@@ -368,17 +368,19 @@ fn waiting_at_the_page_has_a_clear_end() {
 fn a_signal_ends_the_waiting_in_order() {
     let stage = asking_here();
     for (signal, code) in [("INT", 130), ("TERM", 143)] {
-        // The page.
-        let pid = stage.manifest().with_file_name("pid");
-        let _ = fs::remove_file(&pid);
-        let (mut child, _, stdout) = begin(in_terminal(&stage, &["consent"]));
-        until("the page is open", || listens(&pid));
-        kill(signal, fs::read_to_string(&pid).unwrap().trim());
-        let status = child.wait().unwrap();
-        let stdout = stdout.join().unwrap();
-        let run = Run { code: status.code(), stdout, stderr: String::new() };
-        run.expect(code).says("nobody is waited for any more").says("Not answered (2)");
-        run.says("tailspin").says("2 need admin consent");
+        // The page, by itself and as a phase of apply.
+        for args in [&["consent"][..], &["apply", "--yes"]] {
+            let pid = stage.manifest().with_file_name("pid");
+            let _ = fs::remove_file(&pid);
+            let (mut child, _, stdout) = begin(in_terminal(&stage, args));
+            until("the page is open", || listens(&pid));
+            kill(signal, fs::read_to_string(&pid).unwrap().trim());
+            let status = child.wait().unwrap();
+            let stdout = stdout.join().unwrap();
+            let run = Run { code: status.code(), stdout, stderr: String::new() };
+            run.expect(code).says("nobody is waited for any more").says("Not answered (2)");
+            run.says("tailspin").says("2 need admin consent");
+        }
         // The paste.
         let (mut child, mut lines, stdout) = begin(stage.command(&["consent", "--paste"]));
         let mut stderr = String::new();

@@ -87,7 +87,7 @@ pub(super) async fn played(context: &Context, world: &Sandbox, desk: &Desk, bar:
                             desk.shown(number, &why.to_string());
                         }
                     }
-                    Opened::Shown(words) => drop(desk.shown(number, &words)),
+                    Opened::Shown(words) => desk.shown(number, &words),
                     Opened::Nobody => {}
                 }
                 count(bar, desk, 0);
