@@ -70,9 +70,11 @@ fn row(view: &RowView, start: &str) -> ConsentRow {
 
 /// What went wrong and what to do, in one line.
 fn sentence(why: &Failure) -> String {
+    let line = why.line();
+    let line = line.trim_end_matches('.');
     match &why.hint {
-        Some(hint) => format!("{}. {hint}.", why.line()),
-        None => format!("{}.", why.line()),
+        Some(hint) => format!("{line}. {}.", hint.trim_end_matches('.')),
+        None => format!("{line}."),
     }
 }
 

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use maud::{Markup, html};
 
 use super::{
-    html::{Document, Script, document, sandbox_note},
+    html::{Document, Script, document},
     paper::clean,
     plan::count,
 };
@@ -96,7 +96,12 @@ pub fn consent_list(view: &ConsentView) -> String {
     let left = view.left();
     let body = html! {
         main id="list" data-left=(left) {
-            @if view.sandbox { (sandbox_note()) }
+            @if view.sandbox {
+                p.sandbox {
+                    "sandbox: Microsoft in a box. Nothing here is real, and each button opens a page \
+                     of the sandbox."
+                }
+            }
             h1 { "Consent for " (view.fleet) }
             p role="status" {
                 @if left == 0 {
@@ -149,8 +154,13 @@ fn consent_row(row: &ConsentRow, token: &str) -> Markup {
         RowState::Refused(_) => Some("Try again"),
         RowState::Granted => None,
     };
+    // A tenant may be on the list twice: its administrator, then its analyst.
+    let id = match what {
+        RowKind::AdminConsent => key.to_string(),
+        RowKind::SignIn => format!("{key}-sign-in"),
+    };
     html! {
-        li id={ "row-" (key) } data-state=(word) {
+        li id={ "row-" (id) } data-state=(word) {
             div {
                 strong { (clean(name)) } " " code.soft { (key) }
                 br;
@@ -162,7 +172,7 @@ fn consent_row(row: &ConsentRow, token: &str) -> Markup {
             @if let Some(words) = button {
                 form method="post" action=(start) target="_blank" rel="noopener" {
                     input type="hidden" name="token" value=(token);
-                    button id={ "start-" (key) } { (words) span.away { " for " (clean(name)) } }
+                    button id={ "start-" (id) } { (words) span.away { " for " (clean(name)) } }
                 }
             }
         }

@@ -101,11 +101,12 @@ pub(super) fn read_env(text: &str) -> Option<(String, String)> {
     Some((value("AZURE_CLIENT_ID")?, value("AZURE_CLIENT_SECRET")?))
 }
 
-/// The `cloud.yaml` file, for `--cloud`.
+/// The `cloud.yaml` file, for `--cloud`. What people open lies behind plain http: their browsers
+/// do not know the CA.
 pub(super) fn cloud_yaml(base: &str, pages: &str) -> String {
     format!(
         "# The sandbox's endpoints, for --cloud.\n\
-         login: {base}\ngraph: {base}\ndefender: {base}\nportal: {base}\nvault: {base}\n\
+         login: {base}\ngraph: {base}\ndefender: {base}\nportal: {pages}\nvault: {base}\n\
          pages: {pages}\nsandbox: true\n"
     )
 }

@@ -7,8 +7,5 @@ mod parts;
 mod plan;
 mod status;
 
-pub(super) use self::{
-    document::{Document, Script, document},
-    parts::sandbox_note,
-};
+pub(super) use self::document::{Document, Script, document};
 pub use self::{plan::plan, status::status};

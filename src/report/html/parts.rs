@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Said on top of everything that was played in the sandbox.
-pub(in crate::report) fn sandbox_note() -> Markup {
+pub(super) fn sandbox_note() -> Markup {
     html! { p.sandbox { "sandbox: Microsoft in a box. Nothing here is real, and nobody is asked." } }
 }
 

@@ -133,6 +133,35 @@ impl Browser {
         self.ask(Method::GET, "/url", &Value::Null).as_str().unwrap().to_owned()
     }
 
+    /// Looks at the newest tab.
+    pub(super) fn see_the_new_tab(&self) {
+        let begun = Instant::now();
+        let tabs = loop {
+            let tabs = self.tabs();
+            if tabs.len() > 1 {
+                break tabs;
+            }
+            assert!(begun.elapsed() < PATIENCE, "no tab was opened");
+            std::thread::sleep(Duration::from_millis(50));
+        };
+        self.look_at(&tabs[tabs.len() - 1]);
+    }
+
+    /// Closes the tab that is looked at, and looks at the first one.
+    pub(super) fn close_the_tab(&self) {
+        self.ask(Method::DELETE, "/window", &Value::Null);
+        self.look_at(&self.tabs()[0]);
+    }
+
+    fn tabs(&self) -> Vec<String> {
+        let tabs = self.ask(Method::GET, "/window/handles", &Value::Null);
+        tabs.as_array().unwrap().iter().map(|tab| tab.as_str().unwrap().to_owned()).collect()
+    }
+
+    fn look_at(&self, tab: &str) {
+        self.ask(Method::POST, "/window", &json!({"handle": tab}));
+    }
+
     /// What a function's body returns in the page.
     pub(super) fn run(&self, body: &str) -> Value {
         self.ask(Method::POST, "/execute/sync", &json!({"script": body, "args": []}))
@@ -211,12 +240,34 @@ impl Browser {
         String::from_utf8_lossy(&pdf).matches("/Type /Page\n").count()
     }
 
+    /// Waits until something is on the page.
+    #[track_caller]
+    pub(super) fn until_there(&self, selector: &str) {
+        self.until(&format!("return document.querySelector({}) !== null;", json!(selector)));
+    }
+
+    /// Waits until an element says something.
+    #[track_caller]
+    pub(super) fn until_said(&self, selector: &str, words: &str) {
+        let body = format!(
+            "const e = document.querySelector({}); return e !== null && e.innerText.includes({});",
+            json!(selector),
+            json!(words)
+        );
+        self.until(&body);
+    }
+
     /// Waits until a function's body returns true in the page.
     #[track_caller]
     pub(super) fn until(&self, body: &str) {
         let begun = Instant::now();
         while self.run(body) != json!(true) {
-            assert!(begun.elapsed() < PATIENCE, "never true: {body}\non {}", self.address());
+            assert!(
+                begun.elapsed() < PATIENCE,
+                "never true: {body}\non {}\n{}",
+                self.address(),
+                self.text("body")
+            );
             std::thread::sleep(Duration::from_millis(50));
         }
     }

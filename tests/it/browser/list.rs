@@ -41,8 +41,8 @@ fn the_list_shows_every_state_and_runs_nothing_foreign() {
     for (key, word) in [
         ("contoso", "○ open"),
         ("fabrikam", "◔ started"),
-        ("tailspin", "✓ done"),
-        ("evil", "✗ refused: <img"),
+        ("tailspin-sign-in", "✓ done"),
+        ("evil-sign-in", "✗ refused: <img"),
     ] {
         let seen = browser.text(&format!("#row-{key}"));
         assert!(seen.contains(word), "{seen}");

@@ -6,3 +6,5 @@ mod driver;
 mod landing;
 mod list;
 mod report;
+mod story;
+mod terminal;
