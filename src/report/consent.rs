@@ -73,7 +73,11 @@ fn sentence(why: &Failure) -> String {
     let line = why.line();
     let line = line.trim_end_matches('.');
     match &why.hint {
-        Some(hint) => format!("{line}. {}.", hint.trim_end_matches('.')),
+        Some(hint) => {
+            let mut hint = hint.trim_end_matches('.').chars();
+            let first: String = hint.next().into_iter().flat_map(char::to_uppercase).collect();
+            format!("{line}. {first}{}.", hint.as_str())
+        }
         None => format!("{line}."),
     }
 }

@@ -10,9 +10,15 @@ async function look() {
     if (state !== last) {
       const page = await (await fetch(location.href, { cache: "no-store" })).text();
       const fresh = new DOMParser().parseFromString(page, "text/html").getElementById("list");
-      if (fresh) {
+      const shown = document.getElementById("list");
+      if (fresh && fresh.outerHTML !== shown.outerHTML) {
         const focused = document.activeElement && document.activeElement.id;
-        document.getElementById("list").replaceWith(fresh);
+        // A row that says what it said stays the same element: it may be pressed at this moment.
+        for (const row of fresh.querySelectorAll("li[id]")) {
+          const old = document.getElementById(row.id);
+          if (old && old.outerHTML === row.outerHTML) row.replaceWith(old);
+        }
+        shown.replaceWith(fresh);
         const again = focused && document.getElementById(focused);
         if (again) again.focus();
       }

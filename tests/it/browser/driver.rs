@@ -104,18 +104,23 @@ impl Browser {
         Some(browser)
     }
 
+    #[track_caller]
     fn ask(&self, method: Method, path: &str, body: &Value) -> Value {
+        let value = self.try_to_ask(&method, path, body);
+        assert!(value["error"].is_null(), "{method} {path} {body}: {value:#}");
+        value
+    }
+
+    fn try_to_ask(&self, method: &Method, path: &str, body: &Value) -> Value {
         let url = format!("{}{path}", self.session);
         let mut request =
             self.client.request(method.clone(), &url).timeout(Duration::from_secs(60));
-        if method == Method::POST {
+        if *method == Method::POST {
             request = request.header("content-type", "application/json").body(body.to_string());
         }
         let text = self.runtime.block_on(async { request.send().await?.text().await }).unwrap();
         let answer: Value = serde_json::from_str(&text).unwrap();
-        let value = answer["value"].clone();
-        assert!(value["error"].is_null(), "{method} {path} {body}: {value:#}");
-        value
+        answer["value"].clone()
     }
 
     /// Opens an address.
@@ -181,9 +186,20 @@ impl Browser {
     }
 
     /// Clicks like a person: the element must be there, visible and not covered.
+    /// A page that changes by itself may put a new one in its place meanwhile; a person does not
+    /// notice.
+    #[track_caller]
     pub(super) fn click(&self, selector: &str) {
-        let element = self.element(selector);
-        self.ask(Method::POST, &format!("/element/{element}/click"), &json!({}));
+        let begun = Instant::now();
+        loop {
+            let path = format!("/element/{}/click", self.element(selector));
+            let value = self.try_to_ask(&Method::POST, &path, &json!({}));
+            if value["error"].is_null() {
+                return;
+            }
+            let stale = value["error"] == "stale element reference" && begun.elapsed() < PATIENCE;
+            assert!(stale, "{selector} cannot be clicked: {value:#}");
+        }
     }
 
     /// Types into an element, after what is in it.

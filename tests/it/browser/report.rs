@@ -114,7 +114,7 @@ fn the_report_reads_on_a_phone_in_the_dark_and_on_paper() {
         const cards = [...document.querySelectorAll('.cards > div')];
         return cards.length > 0 && cards.every(s) && !s(document.getElementById('filter'))
           && ![...document.querySelectorAll('button.c')].some(s);";
-    assert_eq!(browser.run(printed), json!(true));
+    browser.until(printed);
     browser.picture("report-print");
     browser.be_seen_on("", "light");
     assert!(browser.print("report") > 0);
