@@ -137,7 +137,12 @@ impl Common {
     /// A verb as it must be typed to reach the same fleet in the same place; how much of it and
     /// how fast is left to whoever types.
     fn command(&self, verb: &str) -> String {
-        let mut words = vec!["tenantry".to_owned(), verb.to_owned()];
+        crate::status::command(&self.place(), verb, "")
+    }
+
+    /// The flags that lead to the same fleet in the same place.
+    fn place(&self) -> String {
+        let mut words = Vec::new();
         if self.manifest != [PathBuf::from(DEFAULT_MANIFEST)] {
             for path in &self.manifest {
                 words.extend(["-f".to_owned(), path.display().to_string()]);

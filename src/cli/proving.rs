@@ -76,7 +76,8 @@ impl Asked {
     fn status(&self, context: &Context, reading: &Reading, as_of: Timestamp) -> Status {
         let Context { manifest, cloud, .. } = context;
         let Reading { plan, seen, now, .. } = reading;
-        status::status(manifest, cloud, plan, seen, &self.proofs, *now, as_of)
+        let occasion = status::Occasion { checked_at: *now, as_of, place: context.common.place() };
+        status::status(manifest, cloud, plan, seen, &self.proofs, &occasion)
     }
 
     /// Puts the answer together, and tells it.

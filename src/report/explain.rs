@@ -101,7 +101,8 @@ fn turn(
             }
             numbered(paper, "Authorize application");
             paper.line(0, &[word(Ink::Plain, "Then:"), command(next)]);
-            let gone = format!("tenantry attest {} --by NAME --outcome page-missing", tenant.key);
+            let gone = status
+                .command("attest", &format!("{} --by NAME --outcome page-missing", tenant.key));
             paper.line(0, &[word(Ink::Plain, "If the page is gone:"), word(Ink::Bold, gone)]);
             paper.say(0, None, &format!("{PORTAL_NOTE}{}", readable(tenant)));
         }

@@ -77,7 +77,7 @@ fn tenant(tenant: &TenantPlan) -> Value {
 
 /// The status of every tenant as JSON.
 pub fn status(status: &Status, sandbox: bool) -> Value {
-    let Status { fleet, home, as_of, tenants } = status;
+    let Status { fleet, home, as_of, tenants, place: _ } = status;
     document(
         fleet,
         json!({

@@ -172,12 +172,15 @@ fn causes(paper: &mut Paper, status: &Status) {
                 sentence(&facet.evidence.what)
             ),
         );
-        paper.line(2, &[word(Ink::Plain, format!("tenantry explain {}", tenant.key))]);
+        paper.line(2, &[word(Ink::Plain, status.command("explain", tenant.key.as_str()))]);
     }
     if blamed.len() > CAUSES {
         paper.line(
             0,
-            &[word(Ink::Dim, format!("… {} more: tenantry explain KEY", blamed.len() - CAUSES))],
+            &[word(
+                Ink::Dim,
+                format!("… {} more: {}", blamed.len() - CAUSES, status.command("explain", "KEY")),
+            )],
         );
     }
 }

@@ -22,7 +22,7 @@ impl View<'_> {
                 let newest = newest.map_or_else(String::new, |newest| {
                     format!(
                         "; the newest is {} old ({})",
-                        age(newest, self.checked_at),
+                        age(newest, self.occasion.checked_at),
                         newest.strftime("%Y-%m-%d %H:%M")
                     )
                 });
@@ -52,7 +52,7 @@ impl View<'_> {
                     what: hint,
                     link: None,
                     values: BTreeMap::new(),
-                    command: Some(format!("tenantry explain {}", self.tenant.key)),
+                    command: Some(self.command("explain", self.tenant.key.as_str())),
                 });
                 facet
             }

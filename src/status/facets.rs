@@ -2,11 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
-
 use super::{
-    AccessProof, Asked, Evidence, EvidenceKind, Facet, FacetName, NextStep, Overall, RefreshProof,
-    State, TenantStatus, TokenProof, WaitingFor,
+    AccessProof, Asked, Evidence, EvidenceKind, Facet, FacetName, NextStep, Occasion, Overall,
+    RefreshProof, State, TenantStatus, TokenProof, WaitingFor,
 };
 use crate::{
     cloud::Cloud,
@@ -39,8 +37,7 @@ pub(super) struct View<'a> {
     pub(super) access: Option<&'a AccessProof>,
     pub(super) cloud: &'a Cloud,
     pub(super) home: TenantId,
-    pub(super) checked_at: Timestamp,
-    pub(super) as_of: Timestamp,
+    pub(super) occasion: &'a Occasion,
 }
 
 /// What a refused token request says of consent.
@@ -137,8 +134,8 @@ impl View<'_> {
         Facet {
             state,
             waiting_for: None,
-            evidence: Evidence { kind, at: self.checked_at, what: what.into() },
-            checked_at: self.checked_at,
+            evidence: Evidence { kind, at: self.occasion.checked_at, what: what.into() },
+            checked_at: self.occasion.checked_at,
             since: None,
             next_step: None,
             ends: None,
@@ -163,13 +160,18 @@ impl View<'_> {
             .find(|d| d.severity == Severity::Error)
     }
 
+    /// A command about the same fleet.
+    pub(super) fn command(&self, verb: &str, rest: &str) -> String {
+        super::command(&self.occasion.place, verb, rest)
+    }
+
     pub(super) fn by_operator(&self, what: impl Into<String>) -> NextStep {
         NextStep {
             who: "the operator".to_owned(),
             what: what.into(),
             link: None,
             values: BTreeMap::new(),
-            command: Some(format!("tenantry apply --tenant {}", self.tenant.key)),
+            command: Some(self.command("apply", &format!("--tenant {}", self.tenant.key))),
         }
     }
 
@@ -183,7 +185,7 @@ impl View<'_> {
         if let Some(why) = self.obstacle() {
             let mut facet = self.facet(State::Failed, Observed, why.summary.clone());
             facet.next_step = Some(NextStep {
-                command: Some(format!("tenantry plan --tenant {}", self.tenant.key)),
+                command: Some(self.command("plan", &format!("--tenant {}", self.tenant.key))),
                 ..self.by_operator(why.hint.clone().unwrap_or_else(|| why.summary.clone()))
             });
             return facet;
@@ -225,7 +227,7 @@ impl View<'_> {
     /// The credential that a SIEM would be given, where there is one.
     pub(super) fn live(&self) -> Option<&CredentialRecord> {
         let found = self.found.map_or(&[][..], |app| app.secrets.as_slice());
-        secrets::newest_live(found, self.record, self.checked_at)
+        secrets::newest_live(found, self.record, self.occasion.checked_at)
     }
 
     fn secret(&self) -> Facet {
@@ -246,7 +248,7 @@ impl View<'_> {
                 .flat_map(|record| record.secrets())
                 .filter(|credential| credential.state.has_value())
                 .filter_map(|credential| credential.end)
-                .filter(|end| *end <= self.checked_at)
+                .filter(|end| *end <= self.occasion.checked_at)
                 .max();
             let mut facet = match ended {
                 Some(end) => self.facet(
@@ -263,7 +265,7 @@ impl View<'_> {
             facet.next_step = Some(self.by_operator("make a secret"));
             return facet;
         };
-        let days = live.end.map_or(0, |end| days_between(self.as_of, end));
+        let days = live.end.map_or(0, |end| days_between(self.occasion.as_of, end));
         let ends = live.end.map_or_else(String::new, |end| {
             format!("ends {} ({days} days)", end.strftime("%Y-%m-%d"))
         });
@@ -306,11 +308,11 @@ impl View<'_> {
         facet.ends = live.end;
         if let Some((start, end)) = live.start.zip(live.end) {
             let command = self.by_operator("make its successor");
-            if end <= self.as_of {
+            if end <= self.occasion.as_of {
                 facet.state = State::Failed;
                 facet.evidence.what = format!("it has ended on {}", end.strftime("%Y-%m-%d"));
                 facet.next_step = Some(command);
-            } else if secrets::renewal_starts(&self.app.secret, start, end) <= self.as_of
+            } else if secrets::renewal_starts(&self.app.secret, start, end) <= self.occasion.as_of
                 && matches!(facet.state, State::Ok | State::Waiting | State::Unknown)
             {
                 facet.state = State::Expiring;
@@ -325,9 +327,9 @@ impl View<'_> {
         let key = &self.tenant.key;
         let command = match kind {
             ManualKind::AdminConsent => None,
-            ManualKind::SignIn => Some(format!("tenantry consent {key}")),
+            ManualKind::SignIn => Some(self.command("consent", key.as_str())),
             ManualKind::PortalAuthorization => {
-                Some(format!("tenantry attest {key} --by NAME --ticket ID"))
+                Some(self.command("attest", &format!("{key} --by NAME --ticket ID")))
             }
         };
         NextStep { who, what: what.into(), link, values, command }

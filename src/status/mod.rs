@@ -349,6 +349,8 @@ pub struct Status {
     pub as_of: Timestamp,
     /// Worst first.
     pub tenants: Vec<TenantStatus>,
+    /// The flags that lead a command to the same fleet in the same place.
+    pub place: String,
 }
 
 /// How many tenants are how, and who is waited for.
@@ -373,6 +375,25 @@ pub struct StatusSummary {
     pub need_sign_in: Vec<TenantKey>,
 }
 
+/// When a status was asked for, and how.
+#[derive(Debug, Clone)]
+pub struct Occasion {
+    /// When the proofs were made.
+    pub checked_at: Timestamp,
+    /// The moment for which secrets and tokens are judged.
+    pub as_of: Timestamp,
+    /// The flags that lead a command to the same fleet in the same place; empty where none are
+    /// needed.
+    pub place: String,
+}
+
+/// A command as it must be typed to reach the same fleet: the flags of the place stand after the
+/// verb.
+pub fn command(place: &str, verb: &str, rest: &str) -> String {
+    let words = ["tenantry", verb, place, rest];
+    words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
 /// Puts together what is known of every tenant in the plan.
 pub fn status(
     manifest: &Manifest,
@@ -380,8 +401,7 @@ pub fn status(
     plan: &Plan,
     seen: &Seen,
     proofs: &Proofs,
-    checked_at: Timestamp,
-    as_of: Timestamp,
+    occasion: &Occasion,
 ) -> Status {
     let mut tenants: Vec<_> = plan
         .tenants
@@ -402,14 +422,15 @@ pub fn status(
                 access: proofs.access.get(&tenant.key),
                 cloud,
                 home: seen.home,
-                checked_at,
-                as_of,
+                occasion,
             };
             Some(view.status())
         })
         .collect();
     tenants.sort_by(|a, b| (a.overall, &a.key).cmp(&(b.overall, &b.key)));
-    Status { fleet: manifest.fleet.clone(), home: seen.home, as_of, tenants }
+    let Occasion { checked_at: _, as_of, place } = occasion;
+    let (fleet, place) = (manifest.fleet.clone(), place.clone());
+    Status { fleet, home: seen.home, as_of: *as_of, tenants, place }
 }
 
 fn found<'a>(seen: &'a Seen, app: &crate::plan::AppPlan) -> Option<&'a crate::inventory::FoundApp> {
@@ -419,6 +440,11 @@ fn found<'a>(seen: &'a Seen, app: &crate::plan::AppPlan) -> Option<&'a crate::in
 }
 
 impl Status {
+    /// A command about the same fleet, as it must be typed.
+    pub fn command(&self, verb: &str, rest: &str) -> String {
+        command(&self.place, verb, rest)
+    }
+
     /// Counts, and the lists of those who are waited for.
     pub fn summary(&self) -> StatusSummary {
         let mut summary = StatusSummary::default();

@@ -84,7 +84,7 @@ impl View<'_> {
         let kept = self.held().and_then(|held| held.end);
         let (end, note) = match rotation {
             Rotation::Kept => {
-                (self.checked_at.checked_add(REFRESH_TOKEN_LIVES).ok(), String::new())
+                (self.occasion.checked_at.checked_add(REFRESH_TOKEN_LIVES).ok(), String::new())
             }
             Rotation::NotKept(why) => {
                 (kept, format!("; the new one was not kept, the old one still works: {why}"))
@@ -93,7 +93,10 @@ impl View<'_> {
         };
         let whose = user.unwrap_or("somebody whom the token does not name");
         let idle = end.map_or_else(String::new, |end| {
-            format!(", lives {} days more unless it is used", days_between(self.as_of, end))
+            format!(
+                ", lives {} days more unless it is used",
+                days_between(self.occasion.as_of, end)
+            )
         });
         let mut facet =
             self.facet(State::Ok, EvidenceKind::Proved, format!("used as {whose}{idle}{note}"));
@@ -139,14 +142,14 @@ impl View<'_> {
 
     fn soon_over(&self, mut facet: Facet, end: Option<Timestamp>) -> Facet {
         let Some(end) = end else { return facet };
-        if end <= self.as_of {
+        if end <= self.occasion.as_of {
             facet.state = State::Failed;
             facet.evidence.kind = EvidenceKind::Observed;
             facet.evidence.what =
                 format!("nobody used it for 90 days: it ended on {}", end.strftime("%Y-%m-%d"));
             facet.waiting_for = Some(WaitingFor::Analyst);
             facet.next_step = Some(self.by_analyst("sign in once more"));
-        } else if facet.state == State::Ok && end.duration_since(self.as_of) <= DUE {
+        } else if facet.state == State::Ok && end.duration_since(self.occasion.as_of) <= DUE {
             facet.state = State::Expiring;
             facet.next_step = Some(NextStep {
                 command: Some(format!("tenantry tokens refresh --tenant {}", self.tenant.key)),

@@ -24,7 +24,7 @@ pub(super) const COLUMNS: [FacetName; 6] = [
 
 /// The status as a file that is whole in itself.
 pub fn status(status: &Status, sandbox: bool) -> String {
-    let Status { fleet, home, as_of, tenants } = status;
+    let Status { fleet, home, as_of, tenants, place: _ } = status;
     let body = html! {
         @if sandbox { (parts::sandbox_note()) }
         header {
@@ -289,6 +289,7 @@ mod tests {
                 home: "6f1c0f5e-0000-4000-8000-000000000100".parse().unwrap(),
                 as_of: Timestamp::UNIX_EPOCH,
                 tenants,
+                place: String::new(),
             },
             false,
         )

@@ -9,8 +9,8 @@ use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use super::{
-    Facet, FacetName, Proofs, RefreshProof, Rotation, State, Status, TenantStatus, TokenProof,
-    WaitingFor, status,
+    Facet, FacetName, Occasion, Proofs, RefreshProof, Rotation, State, Status, TenantStatus,
+    TokenProof, WaitingFor, status,
 };
 use crate::{
     cloud::{Cloud, CloudName},
@@ -174,7 +174,9 @@ impl World {
 
     fn status(&self) -> Status {
         let cloud = Cloud::built_in(CloudName::Global);
-        status(&self.manifest, &cloud, &self.plan, &self.seen, &self.proofs, now(), self.as_of)
+        let place = "--sandbox".to_owned();
+        let occasion = Occasion { checked_at: now(), as_of: self.as_of, place };
+        status(&self.manifest, &cloud, &self.plan, &self.seen, &self.proofs, &occasion)
     }
 
     fn of(&self, key: &str) -> TenantStatus {

@@ -130,7 +130,7 @@ fn a_refresh_token_is_good_when_it_was_used() {
     world.is("app", token, State::NotNeeded, None);
     world.token("siem", granted(&[(GRAPH, &[])], &[]));
     let facet = world.is("siem", token, State::Waiting, Some(WaitingFor::Analyst));
-    assert_eq!(facet.next_step.unwrap().command.unwrap(), "tenantry consent siem");
+    assert_eq!(facet.next_step.unwrap().command.unwrap(), "tenantry consent --sandbox siem");
     world.holds_refresh_token(80);
     world.is("siem", token, State::Unknown, None);
     world.refresh(refreshed(&[READ], Rotation::Kept));
