@@ -49,7 +49,7 @@ fn the_list_shows_every_state_and_runs_nothing_foreign() {
     }
     // Whole, as a name and in every sentence that has it.
     let evil = browser.text("#row-evil-sign-in");
-    assert_eq!(evil.matches(HOSTILE).count(), 3, "{evil}");
+    assert_eq!(evil.matches(HOSTILE).count(), 4, "{evil}");
     let buttons = browser.run("return [...document.querySelectorAll('form')].length;");
     assert_eq!(buttons, json!(3), "who is done has no button");
     assert_eq!(browser.run("return window.pwned === undefined;"), json!(true));
