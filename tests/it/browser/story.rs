@@ -72,6 +72,8 @@ fn people_answer_on_the_list_until_nobody_is_left() {
     browser.open(&terminal.address());
     browser.until_said("#row-contoso", "open");
 
+    // Not in the page's text, so only the same element has it.
+    browser.run("document.getElementById('row-fabrikam').marked = true;");
     begin(&browser, "contoso");
     browser.picture("story-sign-in");
     sign_in(&browser, "admin@contoso.example");
@@ -88,6 +90,8 @@ fn people_answer_on_the_list_until_nobody_is_left() {
     browser.close_the_tab();
     // The list changes by itself.
     browser.until_said("#row-contoso", "done");
+    let marked = "return document.getElementById('row-fabrikam').marked === true;";
+    assert_eq!(browser.run(marked), json!(true), "nobody took away what may just be pressed");
 
     begin(&browser, "fabrikam");
     sign_in(&browser, "admin@fabrikam.example");

@@ -354,3 +354,16 @@ fn status_is_what_the_world_is() {
         .run(&prop::collection::vec(customer(), 4..=8), |customers| holds(&customers))
         .unwrap_or_else(|failure| panic!("{failure}"));
 }
+
+#[test]
+fn what_was_said_of_one_app_says_nothing_of_its_successor() {
+    let customer = Customer {
+        connector: "mssp-siem",
+        administrator: "accepts",
+        analyst: "signs-in",
+        defender: "provisioned",
+        later: Later::Remade,
+        portal: Said::Authorized,
+    };
+    holds(&[customer]).unwrap_or_else(|failure| panic!("{failure}"));
+}
