@@ -1,6 +1,15 @@
 //! Tokens of an app that acts for a person: a code redeemed once, a refresh token used as often as
 //! it lives (<https://learn.microsoft.com/en-us/entra/identity-platform/v2-oauth2-auth-code-flow>).
 
+/// The longest refresh token that is believed, in bytes; Microsoft's are a few kilobytes.
+const LONGEST_REFRESH_TOKEN: usize = 64 * 1024;
+
+/// Whether this can be a refresh token: printable ASCII, as RFC 6749, A.17 has it.
+fn sendable(token: &str) -> bool {
+    (1..=LONGEST_REFRESH_TOKEN).contains(&token.len())
+        && token.bytes().all(|byte| (0x20..=0x7e).contains(&byte))
+}
+
 #[cfg(test)]
 mod tests;
 
@@ -193,7 +202,9 @@ async fn ask(
         expires: given.checked_add(lives).unwrap_or(Timestamp::MAX),
         bearer: access_token,
     };
-    Ok(UserToken { token, refresh: refresh_token, user, given })
+    // What no form could carry back is no token: it must not take the place of one that works.
+    let refresh = refresh_token.filter(|token| sendable(token.expose()));
+    Ok(UserToken { token, refresh, user, given })
 }
 
 /// Adds what this grant knows of a failure.

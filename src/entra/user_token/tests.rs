@@ -227,3 +227,12 @@ async fn the_id_token_names_the_same_person_only() {
         assert!(got.refresh.is_none());
     }
 }
+
+#[test]
+fn what_no_form_could_carry_back_is_no_refresh_token() {
+    assert!(super::sendable("0.AXo~canary-._"));
+    let long = "x".repeat(super::LONGEST_REFRESH_TOKEN + 1);
+    for odd in ["", "a\nb", "\u{202e}", &long] {
+        assert!(!super::sendable(odd), "{}", odd.len());
+    }
+}
