@@ -9,7 +9,8 @@ use super::claims::Claims;
 /// Who a token says that signed in. Not verified here: it came from the token endpoint itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct User {
-    /// Every name the token has for them: `upn`, `unique_name`, `preferred_username`, `email`.
+    /// Every name the token has for them: `upn`, `unique_name`, `preferred_username`. Never `email`: the
+    /// customer can set it to anybody's.
     pub names: BTreeSet<String>,
     /// The object id in the directory of the token.
     pub object: Option<Uuid>,
@@ -68,9 +69,7 @@ impl User {
         let names = [Some(claims), about]
             .into_iter()
             .flatten()
-            .flat_map(|claims| {
-                [&claims.upn, &claims.unique_name, &claims.preferred_username, &claims.email]
-            })
+            .flat_map(|claims| [&claims.upn, &claims.unique_name, &claims.preferred_username])
             .flatten()
             .filter(|name| !name.is_empty())
             .cloned()

@@ -236,3 +236,16 @@ fn what_no_form_could_carry_back_is_no_refresh_token() {
         assert!(!super::sendable(odd), "{}", odd.len());
     }
 }
+
+#[tokio::test]
+async fn an_email_is_not_a_name() {
+    let server = Server::start(|_, _| {
+        let mut claims = claims();
+        claims["upn"] = json!("evil@contoso.example");
+        claims["email"] = json!("soc-reader@acme-soc.example");
+        given(&claims, json!(3600))
+    })
+    .await;
+    let got = ask(&server, With::Code).await.unwrap();
+    assert!(got.user.is("evil@contoso.example") && !got.user.is("soc-reader@acme-soc.example"));
+}
