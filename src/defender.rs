@@ -10,6 +10,7 @@ use azure_core::{
 };
 use jiff::Timestamp;
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::{
     cloud::Cloud,
@@ -92,30 +93,38 @@ pub async fn newest_incident(
     let mut request = Request::new(url, Method::Get);
     request.insert_header("accept", "application/json");
     let answer = calls.send(&Context::new(), request).await?;
-    let Page { value } = serde_json::from_slice(answer.body().as_ref()).map_err(|_| {
+    let page = Some(answer.body().as_ref())
+        // 206 and its like are no whole answer.
+        .filter(|_| u16::from(answer.status()) == 200)
+        .and_then(|body| serde_json::from_slice(body).ok());
+    let garbled = || {
         Failure::new(
             Cause::Garbled,
             format!("{service} answered with something else than incidents"),
         )
-    })?;
+    };
+    let Some(Page { value, error: None }) = page else { return Err(garbled()) };
+    if !value.iter().all(is_incident) {
+        return Err(garbled());
+    }
     let first = value.first();
-    Ok(Newest {
-        any: first.is_some(),
-        created: first.and_then(|incident| incident.created.as_deref()?.parse().ok()),
-    })
+    // Graph says `createdDateTime`, Defender `createdTime`.
+    let created = first
+        .and_then(|incident| incident.get("createdDateTime").or(incident.get("createdTime")))
+        .and_then(|created| created.as_str()?.parse().ok());
+    Ok(Newest { any: first.is_some(), created })
 }
 
 #[derive(Deserialize)]
 struct Page {
-    value: Vec<Incident>,
+    value: Vec<Value>,
+    error: Option<Value>,
 }
 
-/// An incident of either API.
-#[derive(Deserialize)]
-struct Incident {
-    /// Graph says `createdDateTime`, Defender `createdTime`.
-    #[serde(alias = "createdDateTime", alias = "createdTime")]
-    created: Option<String>,
+/// Whether this is an incident of either API: its id is what makes it one. Graph says `id`, a text;
+/// Defender `incidentId`, a number.
+fn is_incident(value: &Value) -> bool {
+    value.get("id").or(value.get("incidentId")).is_some_and(|id| id.is_string() || id.is_u64())
 }
 
 /// A token that was asked for elsewhere, as a credential.
@@ -214,7 +223,16 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_without_a_list_is_no_proof() {
-        let (garbled, _) = ask(Probe::GraphIncidents, Reply::json(200, json!({"x": 1}))).await;
-        assert_eq!(garbled.unwrap_err().cause, Cause::Garbled);
+        for (status, body) in [
+            (200, json!({"x": 1})),
+            (200, json!({"value": [{}]})),
+            (200, json!({"value": ["1"]})),
+            (200, json!({"value": [{"id": null}]})),
+            (200, json!({"value": [], "error": {"code": "x"}})),
+            (206, json!({"value": []})),
+        ] {
+            let (garbled, _) = ask(Probe::GraphIncidents, Reply::json(status, body.clone())).await;
+            assert_eq!(garbled.unwrap_err().cause, Cause::Garbled, "{status} {body}");
+        }
     }
 }
