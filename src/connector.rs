@@ -30,6 +30,21 @@ pub const RESOURCES: [(&str, ResourceId); 3] = [
     ("WindowsDefenderATP", DEFENDER_ENDPOINT),
 ];
 
+/// An API's name, or its id where it has none here.
+pub fn api_name(resource: ResourceId) -> String {
+    RESOURCES
+        .iter()
+        .find(|(_, id)| *id == resource)
+        .map_or_else(|| resource.to_string(), |(name, _)| (*name).to_owned())
+}
+
+/// Whether a scope only steers the sign-in: such are asked for like permissions, permit nothing, and
+/// a token need not name them
+/// (<https://learn.microsoft.com/en-us/entra/identity-platform/scopes-oidc>).
+pub fn steers_the_sign_in(scope: &str) -> bool {
+    matches!(scope, "offline_access" | "openid" | "profile" | "email")
+}
+
 /// A way for a SIEM to read a customer's incidents.
 #[derive(
     Debug,

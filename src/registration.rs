@@ -110,6 +110,16 @@ pub enum PermissionKind {
     Delegated,
 }
 
+impl PermissionKind {
+    /// The word in a manifest.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Application => "application",
+            Self::Delegated => "delegated",
+        }
+    }
+}
+
 /// A permission as Graph writes it (`requiredResourceAccess`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "camelCase")]

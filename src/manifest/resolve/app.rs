@@ -6,7 +6,9 @@ use url::Url;
 use uuid::Uuid;
 
 use crate::{
-    connector::{Connector, GRAPH, KNOWN_PERMISSIONS, known_permission},
+    connector::{
+        Connector, GRAPH, KNOWN_PERMISSIONS, api_name, known_permission, steers_the_sign_in,
+    },
     ids::AppKey,
     lifetime::Lifetime,
     manifest::{
@@ -350,6 +352,32 @@ fn permissions(
             Wrong::new(format!("an app may have {permissions} permissions of {resources} APIs"));
         cx.wrong(at, wrong.label(format!("these are {} of {apis}", all.len())));
         return None;
+    }
+    if let Some(connector) = connector {
+        let needs = connector.needs();
+        let Some((resource, kind, own)) = needs.permissions.first() else { return Some(all) };
+        let of_its_api: Vec<_> = all
+            .iter()
+            .filter(|p| p.resource == *resource && p.kind == *kind && !steers_the_sign_in(&p.name))
+            .collect();
+        let (api, how) = (api_name(*resource), kind.as_str());
+        if of_its_api.is_empty() {
+            let wrong = Wrong::new(format!(
+                "{connector} reads {api} with {how} permissions, and none of these is one: it could \
+                 read nothing"
+            ))
+            .help(format!("add the {how} permission `{own}` of {api}"));
+            cx.wrong(at, wrong);
+            return None;
+        }
+        // Whoever may write may read.
+        let writing = own.replace(".Read.", ".ReadWrite.");
+        if !of_its_api.iter().any(|p| p.name == *own || p.name == writing) {
+            cx.notice(
+                at,
+                format!("{connector} reads with the {how} permission `{own}`, which is not here: incidents may not be readable"),
+            );
+        }
     }
     let offline = |p: &NamedPermission| p.resource == GRAPH && p.name == "offline_access";
     if connector.is_some_and(|c| c.needs().delegated) && !all.iter().any(offline) {

@@ -75,7 +75,7 @@ fn a_connector_brings_its_permissions_its_portal_rule_and_its_loopback_page() {
         "{HEADER}tenants:
   a: {{domain: a.example, connector: mssp-siem, signInAs: 'reader@{{domain}}'}}
   b: {{domain: b.example, portalAuthorization: required}}
-  c: {{domain: c.example, consent: {{strategy: browser}}, permissions: [{{resource: Microsoft Threat Protection, application: [Incident.Read.All]}}]}}
+  c: {{domain: c.example, connector: defender-xdr, consent: {{strategy: browser}}, permissions: [{{resource: Microsoft Threat Protection, application: [Incident.Read.All]}}]}}
   d: {{domain: d.example, consent: {{redirectUri: 'https://acme-soc.example/{{key}}'}}}}
 "
     ));
@@ -290,12 +290,16 @@ tenants:
     );
     let said: Vec<_> =
         manifest.notices.iter().map(|n| format!("{}: {}", n.place.path, n.what)).collect();
-    assert_eq!(said.len(), 5, "{said:#?}");
+    assert_eq!(said.len(), 6, "{said:#?}");
     for (path, part) in [
         ("sharedApps.unused", "no tenant uses"),
         ("tenants.a", "3 apps have the same display name"),
         ("tenants.a.signInAs", "does nothing here"),
         ("tenants.b", "no redirect URI"),
+        (
+            "tenants.c.permissions",
+            "reads with the application permission `SecurityIncident.Read.All`",
+        ),
         ("tenants.c.permissions[0].application[0]", "did you mean `SecurityIncident.Read.All`?"),
     ] {
         assert!(said.iter().any(|s| s.starts_with(path) && s.contains(part)), "{part}: {said:#?}");
