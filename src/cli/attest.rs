@@ -38,6 +38,9 @@ pub(super) struct AttestArgs {
     /// Where that is written down
     #[arg(long, value_name = "ID", value_parser = words)]
     ticket: Option<String>,
+    /// The application id that was typed into the portal, checked against the vault's
+    #[arg(long, value_name = "ID")]
+    client_id: Option<ClientId>,
     /// When it was done; now, unless said
     #[arg(long, value_name = "DATE", value_parser = super::status::moment)]
     at: Option<Timestamp>,
@@ -45,7 +48,7 @@ pub(super) struct AttestArgs {
     #[arg(long, value_name = "OUTCOME", default_value = "authorized")]
     outcome: Outcome,
     /// Take back what was recorded
-    #[arg(long, conflicts_with_all = ["by", "ticket", "at", "outcome"])]
+    #[arg(long, conflicts_with_all = ["by", "ticket", "at", "outcome", "client_id"])]
     withdraw: bool,
 }
 
@@ -211,6 +214,17 @@ pub(super) async fn run(args: AttestArgs, common: Common) -> Result<Verdict, Tro
         .map_err(|error| vault_trouble("the vault's records cannot be read", &error))?;
     let now = Timestamp::now();
     let (_, record, client) = find(&context.manifest, &records, &args)?;
+    if let Some(typed) = args.client_id.filter(|typed| *typed != client) {
+        let key = &args.key;
+        return Err(Trouble::new(
+            Verdict::Usage,
+            format!(
+                "{key}'s app has the application id {client} by the vault, {typed} was authorized; \
+                 nothing was recorded"
+            ),
+        )
+        .next(format!("tenantry plan --tenant {key} shows which of the two is there")));
+    }
     let held = record.tenants.get(&args.key).and_then(|tenant| tenant.attestation.as_ref());
     let decision = decide(&args, held, client, now)?;
     let standing = match &decision {
