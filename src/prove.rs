@@ -19,12 +19,12 @@ use jiff::Timestamp;
 
 pub use self::held::{Held, held};
 use self::{
-    app_tokens::{AppTokens, Shown},
+    app_tokens::{AppTokens, Shown, scope},
     held::{Used, age, use_token},
 };
 use crate::{
     cloud::Cloud,
-    connector::Needs,
+    connector::{Needs, steers_the_sign_in},
     defender,
     entra::{AppToken, UserToken},
     failure::{Cause, Failure},
@@ -59,6 +59,14 @@ impl Question {
     /// Whose app, with which secret, where, and as whom it reads.
     pub fn who(&self) -> &Held {
         &self.who
+    }
+
+    /// What shows that the administrator accepted: the API that the connector reads, the scope that
+    /// asks for its token, and the roles that must be in it. For one that reads as a person nothing
+    /// must: the sign-in shows it.
+    pub fn shown_by(&self, cloud: &Cloud) -> Option<(ResourceId, String, BTreeSet<String>)> {
+        let own = self.own_api()?;
+        Some((own, scope(cloud, own)?, self.apis.get(&own).cloned().unwrap_or_default()))
     }
 
     /// The API that the connector reads.
@@ -256,7 +264,7 @@ async fn ask(
     let app_tokens: BTreeMap<_, _> = app_tokens.into_iter().collect();
     let reader = if needs.delegated {
         used.as_ref().and_then(|used| reading_user(used, fresh.get(&who.tenant))).filter(|token| {
-            carries_any(&token.scopes, who.scopes.iter().filter(|scope| is_permission(scope)))
+            carries_any(&token.scopes, who.scopes.iter().filter(|scope| !steers_the_sign_in(scope)))
         })
     } else {
         question.own_api().and_then(|own| {
@@ -291,12 +299,6 @@ fn carries_any<'a>(has: &BTreeSet<String>, wanted: impl Iterator<Item = &'a Stri
     wanted.peek().is_none() || wanted.any(|permission| has.contains(permission))
 }
 
-/// Scopes of OpenID Connect are asked for like permissions, and permit nothing
-/// (<https://learn.microsoft.com/en-us/entra/identity-platform/scopes-oidc>).
-fn is_permission(scope: &str) -> bool {
-    !matches!(scope, "offline_access" | "openid" | "profile" | "email")
-}
-
 /// The analyst's token to read with: the refreshed one, or the sign-in's own where nobody answered
 /// the refresh.
 fn reading_user<'u>(used: &'u Used, fresh: Option<&'u UserToken>) -> Option<&'u AppToken> {
@@ -314,7 +316,8 @@ fn reading_user<'u>(used: &'u Used, fresh: Option<&'u UserToken>) -> Option<&'u 
             None,
             RefreshProof::Refreshed { .. }
             | RefreshProof::NoKey(_)
-            | RefreshProof::WrongUser { .. },
+            | RefreshProof::WrongUser { .. }
+            | RefreshProof::TooPowerful { .. },
         ) => None,
     }
 }

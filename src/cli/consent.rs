@@ -23,7 +23,7 @@ use super::{
     status::FailOn,
 };
 use crate::{
-    consent::{Ask, Desk, Office, Privileged, Reader, RowState, What},
+    consent::{Ask, Desk, Office, Privileged, Reader, RowState, ShownBy, What},
     entra::UserToken,
     event::Event,
     ids::TenantKey,
@@ -283,7 +283,14 @@ fn asks(
                 .map(|user| Reader { user, scopes: held.scopes.clone() });
             let (what, who) = match kind {
                 ManualKind::AdminConsent => (
-                    What::AdminConsent { landing: tenant.consent.landing(), then: reader },
+                    What::AdminConsent {
+                        landing: tenant.consent.landing(),
+                        then: reader,
+                        shown_by: {
+                            let (api, scope, roles) = question.shown_by(&context.cloud)?;
+                            ShownBy { api, scope, roles }
+                        },
+                    },
                     format!("an administrator of {}", tenant.name),
                 ),
                 ManualKind::SignIn => {
@@ -328,7 +335,7 @@ async fn phase(
         let strategy = context.manifest.tenants.get(&ask.tenant).map(|t| t.consent.strategy);
         match (&mut ask.what, strategy) {
             (What::AdminConsent { .. }, Some(ConsentStrategy::Browser)) if can_ask => {
-                if let (What::AdminConsent { landing: _, then }, SignIns::LeftAlone, None) =
+                if let (What::AdminConsent { then, .. }, SignIns::LeftAlone, None) =
                     (&mut ask.what, sign_ins, people)
                 {
                     *then = None;

@@ -204,14 +204,6 @@ pub(super) async fn remember(
     for tenant in &proved.status.tenants {
         let Some(id) = tenant.tenant_id else { continue };
         let Some(planned) = reading.plan.tenants.get(&tenant.key) else { continue };
-        // A tenant whose directory is not the pinned one has its row, and changes no memory.
-        if planned
-            .diagnostics
-            .iter()
-            .any(|d| d.code == crate::plan::diagnostic::Code::DirectoryChanged)
-        {
-            continue;
-        }
         let facets = tenant
             .facets
             .iter()

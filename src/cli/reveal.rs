@@ -388,6 +388,8 @@ mod tests {
             directory: vault.record(&app).await.unwrap().unwrap().tenants[&tenant].id,
             tenant,
             user: "soc-reader@acme-soc.example".into(),
+            object: None,
+            allowed_roles: std::collections::BTreeSet::new(),
             value: Secret::new("canary-refresh-token".into()),
             at: seconds(3),
         };

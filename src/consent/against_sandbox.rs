@@ -41,6 +41,16 @@ struct Scene {
 impl Scene {
     /// `people` is put over Contoso's people; `analyst` over the analyst's account there.
     async fn set(people: Value, analyst: Value, privileged: Privileged) -> Self {
+        Self::showing(people, analyst, privileged, &[]).await
+    }
+
+    /// The same, where the app's own token must carry these roles.
+    async fn showing(
+        people: Value,
+        analyst: Value,
+        privileged: Privileged,
+        roles: &[&str],
+    ) -> Self {
         crate::http::install_tls();
         let sandbox = Sandbox::start(Options::default()).await.unwrap();
         let users = vec![READER.to_owned()];
@@ -125,6 +135,11 @@ impl Scene {
             user: READER.to_owned(),
             scopes: ["SecurityIncident.Read.All".to_owned(), "offline_access".to_owned()].into(),
         };
+        let shown_by = ShownBy {
+            api: crate::connector::GRAPH,
+            scope: cloud.graph_scope(),
+            roles: roles.iter().map(|role| (*role).to_owned()).collect(),
+        };
         let ask = Ask {
             tenant,
             name: "Contoso".to_owned(),
@@ -138,6 +153,7 @@ impl Scene {
             what: What::AdminConsent {
                 landing: Some(RedirectUri::new(LOOPBACK_PAGE)),
                 then: Some(reader),
+                shown_by,
             },
         };
         let office = Office {
@@ -236,6 +252,20 @@ async fn a_consent_that_nobody_gave_is_not_believed() {
     let why = refused(scene.desk.take(&made_up).await.unwrap().1);
     assert!(why.message.contains("no token shows it"), "{why:?}");
     assert_eq!(scene.desk.view().len(), 1);
+}
+
+#[tokio::test]
+async fn a_token_without_what_was_asked_for_shows_no_consent() {
+    let none = || json!({});
+    let roles = &["SecurityIncident.Read.All"];
+    let scene = Scene::showing(none(), none(), Privileged::Refused, roles).await;
+    // The app becomes known there, and is granted nothing to do by itself.
+    let why = refused(scene.answer(0).await);
+    assert!(
+        why.message.contains("no token shows it") && why.message.contains("lacks SecurityIncident"),
+        "{why:?}"
+    );
+    assert_eq!(scene.desk.view().len(), 1, "nobody is asked to sign in");
 }
 
 #[tokio::test]

@@ -11,17 +11,17 @@ use tokio::sync::watch;
 use url::Url;
 
 use super::{
-    Ask, Privileged, What,
+    Ask, Privileged, ShownBy, What,
     answer::{self, Answer, Refusal, RefusedBy, Unreadable, cleaned},
     sign_in,
     state::Token,
 };
 use crate::{
     cloud::Cloud,
-    entra::{self, Asker, Code, Pkce, SignIn, UserToken},
+    entra::{self, Api, Asker, Code, Pkce, SignIn, UserToken},
     event::{Event, Events},
     failure::{Cause, Failure},
-    http::Network,
+    http::{Network, hint_for_code},
     ids::TenantKey,
     links,
     plan::manual::ManualKind,
@@ -196,7 +196,7 @@ impl Desk {
             .ok_or_else(|| Failure::new(Cause::Guard, "nobody is asked for that"))?;
         let Ask { directory, client, what, .. } = &row.ask;
         let (url, redirect) = match what {
-            What::AdminConsent { landing, then: _ } => {
+            What::AdminConsent { landing, then: _, shown_by: _ } => {
                 let page = page.map(|page| RedirectUri::new(page.as_str()));
                 let landing = page.as_ref().or(landing.as_ref());
                 let mut url = links::admin_consent(cloud, *directory, *client, landing);
@@ -241,8 +241,8 @@ impl Desk {
         let kind = ask.what.kind();
         let result = match (&ask.what, answer) {
             (_, Answer::Refused(refusal)) => Err(self.declined(&ask, refusal).await),
-            (What::AdminConsent { .. }, Answer::Accepted { tenant }) => {
-                self.accepted(&ask, tenant.as_deref()).await.map(|()| None)
+            (What::AdminConsent { shown_by, .. }, Answer::Accepted { tenant }) => {
+                self.accepted(&ask, shown_by, tenant.as_deref()).await.map(|()| None)
             }
             (What::SignIn(_), Answer::Code(code)) => {
                 self.signed_in(&ask, &attempt, &code).await.map(Some)
@@ -320,7 +320,7 @@ impl Desk {
             Ok(token) => {
                 row.state = RowState::Granted;
                 row.token = token;
-                if let What::AdminConsent { landing: _, then: Some(reader) } = &ask.what {
+                if let What::AdminConsent { then: Some(reader), .. } = &ask.what {
                     let ask = Ask {
                         who: reader.user.clone(),
                         what: What::SignIn(reader.clone()),
@@ -345,6 +345,9 @@ impl Desk {
                 "ask them why; the same link can be opened again"
             }
             (RefusedBy::Person, What::SignIn(_)) => "sign in again when it shall be",
+            (RefusedBy::Service, _) if hint_for_code(&code).is_some() => {
+                hint_for_code(&code).unwrap_or_default()
+            }
             (RefusedBy::Service, What::AdminConsent { .. }) => {
                 "it takes a Privileged Role Administrator or Global Administrator of that directory"
             }
@@ -390,7 +393,12 @@ impl Desk {
 
     /// An administrator's yes, proved by a token of the directory that was asked: whatever the
     /// address says was crafted by whoever sent it.
-    async fn accepted(&self, ask: &Ask, tenant: Option<&str>) -> Result<(), Failure> {
+    async fn accepted(
+        &self,
+        ask: &Ask,
+        shown_by: &ShownBy,
+        tenant: Option<&str>,
+    ) -> Result<(), Failure> {
         if let Some(said) = tenant
             && !said.eq_ignore_ascii_case(&ask.directory.to_string())
         {
@@ -398,22 +406,23 @@ impl Desk {
         }
         let Office { network, cloud, .. } = &self.office;
         let secret = self.secret(ask).await?;
-        let scope = cloud.graph_scope();
+        let ShownBy { api, scope, roles } = shown_by;
+        let api = Api { id: *api, scope };
         let mut last = None;
         for wait in PATIENCE {
             tokio::time::sleep(wait).await;
-            match entra::app_token(
-                network,
-                cloud,
-                ask.directory,
-                ask.client,
-                &secret,
-                &scope,
-                ask.age,
-            )
-            .await
+            match entra::app_token(network, cloud, ask.directory, ask.client, &secret, api, ask.age)
+                .await
             {
-                Ok(_) => return Ok(()),
+                Ok(token) => {
+                    let lacks: Vec<_> =
+                        roles.difference(&token.roles).map(String::as_str).collect();
+                    if lacks.is_empty() {
+                        return Ok(());
+                    }
+                    let why = format!("the app's token lacks {}", lacks.join(", "));
+                    last = Some(Failure::new(Cause::Refused, why));
+                }
                 Err(failure) => last = Some(failure),
             }
         }

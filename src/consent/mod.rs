@@ -20,7 +20,7 @@ use std::collections::BTreeSet;
 
 use crate::{
     entra::SecretAge,
-    ids::{AppKey, ClientId, Nonce, TenantId, TenantKey},
+    ids::{AppKey, ClientId, Nonce, ResourceId, TenantId, TenantKey},
     plan::manual::ManualKind,
     registration::RedirectUri,
 };
@@ -67,6 +67,8 @@ pub enum What {
         landing: Option<RedirectUri>,
         /// The analyst whose turn is next, where one signs in in this run.
         then: Option<Reader>,
+        /// What shows that they did.
+        shown_by: ShownBy,
     },
     /// The analyst signs in.
     SignIn(Reader),
@@ -76,10 +78,22 @@ impl What {
     /// The same in the plan's word.
     pub const fn kind(&self) -> ManualKind {
         match self {
-            Self::AdminConsent { landing: _, then: _ } => ManualKind::AdminConsent,
+            Self::AdminConsent { landing: _, then: _, shown_by: _ } => ManualKind::AdminConsent,
             Self::SignIn(_) => ManualKind::SignIn,
         }
     }
+}
+
+/// The token of the app that shows an administrator's consent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShownBy {
+    /// The API it is of.
+    pub api: ResourceId,
+    /// The scope that asks for it.
+    pub scope: String,
+    /// What it must carry. Nothing where a person will sign in: the sign-in shows what was granted,
+    /// a token alone only that the app is known.
+    pub roles: BTreeSet<String>,
 }
 
 /// The analyst, and what the token shall carry.

@@ -1,8 +1,12 @@
 //! What a sign-in leaves: the code redeemed, its user checked, the refresh token into the vault.
 
+use std::collections::BTreeSet;
+
+use uuid::Uuid;
+
 use super::{Ask, Reader, answer::cleaned};
 use crate::{
-    entra::{self, Asker, Code, UserToken},
+    entra::{self, Asker, Code, DirectoryRole, UserToken},
     failure::{Cause, Failure},
     secret::Secret,
     vault::{AuditEntry, NewRefreshToken, VaultWriter},
@@ -31,7 +35,7 @@ pub(super) async fn finish(
     let token = entra::redeem(asker, code, &reader.scopes)
         .await
         .map_err(|failure| elsewhere(ask, reader, failure))?;
-    let (user, refresh) = checked(ask, reader, &token, privileged)?;
+    let Checked { user, refresh, allowed_roles } = checked(ask, reader, &token, privileged)?;
     let not_kept = |error: &dyn std::fmt::Display| {
         Failure::new(
             Cause::Guard,
@@ -52,6 +56,8 @@ pub(super) async fn finish(
         tenant: ask.tenant.clone(),
         directory: ask.directory,
         user: user.clone(),
+        object: token.user.object,
+        allowed_roles,
         value: refresh,
         at: token.given,
     };
@@ -59,14 +65,22 @@ pub(super) async fn finish(
     Ok(token)
 }
 
+/// A sign-in that may be kept.
+struct Checked {
+    user: String,
+    refresh: Secret<String>,
+    /// The roles that it is kept in spite of.
+    allowed_roles: BTreeSet<Uuid>,
+}
+
 /// Whether it is the right directory, the right user, with no more power than reading takes, and a
-/// refresh token came; gives back the name and that.
+/// refresh token came.
 fn checked(
     ask: &Ask,
     reader: &Reader,
     token: &UserToken,
     privileged: Privileged,
-) -> Result<(String, Secret<String>), Failure> {
+) -> Result<Checked, Failure> {
     let UserToken { token: access, refresh, user, given: _ } = token;
     if access.directory != ask.directory {
         return Err(wrong_directory(ask, &access.directory.to_string()));
@@ -83,13 +97,13 @@ fn checked(
             reader.user
         )));
     }
-    let excess: Vec<String> = user.excess().iter().map(ToString::to_string).collect();
-    if privileged == Privileged::Refused && !excess.is_empty() {
+    let roles = user.excess();
+    if privileged == Privileged::Refused && !roles.is_empty() {
         return Err(Failure::new(
             Cause::Guard,
             format!(
                 "{name} holds more power there than reading takes ({}); nothing was kept",
-                excess.join(", ")
+                roles.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
             ),
         )
         .hint(
@@ -102,7 +116,8 @@ fn checked(
         Failure::new(Cause::Refused, "Microsoft gave no refresh token; nothing was kept")
             .hint("the app needs the delegated permission offline_access, and consent to it")
     })?;
-    Ok((name, refresh))
+    let allowed_roles = roles.into_iter().map(DirectoryRole::id).collect();
+    Ok(Checked { user: name, refresh, allowed_roles })
 }
 
 /// A code that was given in another directory is refused by the one that was asked, which does not

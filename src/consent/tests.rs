@@ -48,6 +48,11 @@ impl Scene {
             user: "soc-reader@acme-soc.example".to_owned(),
             scopes: ["offline_access".to_owned()].into(),
         };
+        let shown_by = ShownBy {
+            api: crate::connector::GRAPH,
+            scope: "https://graph.microsoft.com/.default".to_owned(),
+            roles: BTreeSet::new(),
+        };
         let ask = |what| Ask {
             tenant: tenant.clone(),
             name: "Contoso <b>".to_owned(),
@@ -69,8 +74,10 @@ impl Scene {
             events,
             privileged: Privileged::Refused,
         };
-        let asks =
-            vec![ask(What::AdminConsent { landing: None, then: None }), ask(What::SignIn(reader))];
+        let asks = vec![
+            ask(What::AdminConsent { landing: None, then: None, shown_by }),
+            ask(What::SignIn(reader)),
+        ];
         Self { desk: Arc::new(Desk::new(office, asks)), vault, heard, _folder: folder }
     }
 

@@ -9,7 +9,7 @@ use azure_core::{
 use azure_identity::{ClientSecretCredential, ClientSecretCredentialOptions};
 use jiff::Timestamp;
 
-use super::claims::Claims;
+use super::claims::{Api, Bearer, Claims, Wanted};
 use crate::{
     cloud::Cloud,
     failure::{Cause, Failure},
@@ -48,14 +48,15 @@ pub enum SecretAge {
 ///
 /// # Errors
 /// Entra ID's refusal with its AADSTS code ([`Cause::Refused`]: the app's secret or consent, not
-/// the operator's sign-in), a token of another directory ([`Cause::Garbled`]), or the network's.
+/// the operator's sign-in), a token of another directory, app or API or one that does not say whose
+/// it is ([`Cause::Garbled`]), or the network's.
 pub async fn app_token(
     network: &Network,
     cloud: &Cloud,
     directory: TenantId,
     client: ClientId,
     secret: &Secret<String>,
-    scope: &str,
+    api: Api<'_>,
     age: SecretAge,
 ) -> Result<AppToken, Failure> {
     let credential = ClientSecretCredential::new(
@@ -73,17 +74,12 @@ pub async fn app_token(
     };
     let options = TokenRequestOptions { method_options: ClientMethodOptions { context } };
     let token = credential
-        .get_token(&[scope], Some(options))
+        .get_token(&[api.scope], Some(options))
         .await
         .map_err(|e| not_the_operators(failure_of(&e)))?;
     let bearer = Secret::new(token.token.secret().to_owned());
     let claims = Claims::read(bearer.expose());
-    if let Some(found) = claims.tid.map(TenantId::from_uuid).filter(|tid| *tid != directory) {
-        return Err(Failure::new(
-            Cause::Garbled,
-            format!("a token for directory {directory} was asked for, one for {found} came back"),
-        ));
-    }
+    claims.check(&Wanted { directory, client, api: Some(api), bearer: Bearer::App })?;
     Ok(AppToken {
         directory,
         scopes: claims.scopes(),

@@ -15,9 +15,10 @@ mod user_token;
 
 pub use self::{
     app_token::{AppToken, SecretAge, app_token},
+    claims::{Api, OTHER_DIRECTORY},
     discovery::{Discovered, discover},
     operator::{Attempt, AuthMode, Identity, IdentityKind, Operator, Way},
     sign_in::{Pkce, SignIn, authorize_url},
     user::{DirectoryRole, User},
-    user_token::{Asker, Code, OTHER_DIRECTORY, UserToken, redeem, refresh},
+    user_token::{Asker, Code, UserToken, redeem, refresh},
 };

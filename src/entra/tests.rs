@@ -47,7 +47,8 @@ async fn ask(
 ) -> Result<AppToken, crate::failure::Failure> {
     let secret = Secret::new("canary-secret".to_owned());
     let client = CLIENT.parse().unwrap();
-    app_token(network, &server.cloud(), there(), client, &secret, SCOPE, age).await
+    let api = Api { id: crate::connector::GRAPH, scope: SCOPE };
+    app_token(network, &server.cloud(), there(), client, &secret, api, age).await
 }
 
 #[tokio::test]

@@ -22,6 +22,13 @@ pub struct User {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DirectoryRole(Uuid);
 
+impl DirectoryRole {
+    /// The id of its template.
+    pub const fn id(self) -> Uuid {
+        self.0
+    }
+}
+
 /// Roles that a reader of incidents may have, and those that everybody has
 /// (<https://learn.microsoft.com/en-us/entra/identity/role-based-access-control/permissions-reference>).
 const HARMLESS: [Uuid; 6] = [
@@ -104,6 +111,13 @@ impl User {
             .copied()
             .map(DirectoryRole)
             .collect()
+    }
+
+    /// The same by the ids of their templates, without those that somebody allowed.
+    pub fn excess_beyond(&self, allowed: &BTreeSet<Uuid>) -> Vec<DirectoryRole> {
+        let mut excess = self.excess();
+        excess.retain(|DirectoryRole(id)| !allowed.contains(id));
+        excess
     }
 }
 

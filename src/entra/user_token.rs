@@ -1,15 +1,6 @@
 //! Tokens of an app that acts for a person: a code redeemed once, a refresh token used as often as
 //! it lives (<https://learn.microsoft.com/en-us/entra/identity-platform/v2-oauth2-auth-code-flow>).
 
-/// The longest refresh token that is believed, in bytes; Microsoft's are a few kilobytes.
-const LONGEST_REFRESH_TOKEN: usize = 64 * 1024;
-
-/// Whether this can be a refresh token: printable ASCII, as RFC 6749, A.17 has it.
-fn sendable(token: &str) -> bool {
-    (1..=LONGEST_REFRESH_TOKEN).contains(&token.len())
-        && token.bytes().all(|byte| (0x20..=0x7e).contains(&byte))
-}
-
 #[cfg(test)]
 mod tests;
 
@@ -22,19 +13,20 @@ use url::{Url, form_urlencoded};
 
 use super::{
     app_token::{AppToken, SecretAge, not_the_operators},
-    claims::Claims,
+    claims::{Api, Bearer, Claims, Wanted},
     user::User,
 };
 use crate::{
     cloud::Cloud,
+    connector::GRAPH,
     failure::{Cause, Failure},
     http::{Access, Grant, Lag, Network, Service, Spends, Tries, hint_for_grant},
     ids::{ClientId, TenantId},
     secret::Secret,
 };
 
-/// The code of a failure in which a directory gave a token of another: the claim that says so.
-pub const OTHER_DIRECTORY: &str = "tid";
+/// The longest refresh token that is believed, in bytes; Microsoft's are a few kilobytes.
+const LONGEST_REFRESH_TOKEN: usize = 64 * 1024;
 
 /// A token of an app for one person in one directory.
 #[derive(Debug, Clone)]
@@ -169,26 +161,13 @@ async fn ask(
             .map_err(|_| garbled("the token endpoint's answer is not what it should be".into()))?;
 
     let claims = Claims::read(access_token.expose());
-    let found = claims.tid.map(TenantId::from_uuid);
-    if found != Some(directory) {
-        let mut other = garbled(match found {
-            Some(found) => format!(
-                "a token for directory {directory} was asked for, one for {found} came back; it \
-                 was not used"
-            ),
-            None => format!(
-                "a token for directory {directory} was asked for, and what came back does not say \
-                 whose it is; it was not used"
-            ),
-        });
-        other.code = Some(OTHER_DIRECTORY.to_owned());
-        return Err(other);
-    }
-    if let Some(other) = claims.app().map(ClientId::from_uuid).filter(|app| *app != client) {
-        return Err(garbled(format!(
-            "a token for app {client} was asked for, one for {other} came back; it was not used"
-        )));
-    }
+    let graph = cloud.graph_scope();
+    // A scope without the name of an API is one of Graph.
+    let api =
+        scopes.iter().all(|scope| !scope.contains('/')).then_some(Api { id: GRAPH, scope: &graph });
+    claims
+        .check(&Wanted { directory, client, api, bearer: Bearer::Person })
+        .map_err(|failure| refused(failure, grant, &tries))?;
     // The id token tells names that the other may lack; only of the same person.
     let about = id_token
         .map(|token| Claims::read(token.expose()))
@@ -217,4 +196,10 @@ fn refused(mut failure: Failure, grant: Grant, tries: &Tries) -> Failure {
         failure.message.push_str(" (by an earlier try of this same run)");
     }
     failure
+}
+
+/// Whether this can be a refresh token: printable ASCII, as RFC 6749, A.17 has it.
+fn sendable(token: &str) -> bool {
+    (1..=LONGEST_REFRESH_TOKEN).contains(&token.len())
+        && token.bytes().all(|byte| (0x20..=0x7e).contains(&byte))
 }

@@ -9,7 +9,7 @@ use super::*;
 use crate::{
     cloud::Cloud,
     connector::{GRAPH, known_permission},
-    entra::{AppToken, Operator, SecretAge, app_token, discover},
+    entra::{Api, AppToken, Operator, SecretAge, app_token, discover},
     failure::{Cause, Failure},
     http::{Network, NetworkOptions, Trust},
     ids::{AppKey, CredentialName, FleetName, Nonce, TenantId, UniqueName, VaultId},
@@ -67,8 +67,9 @@ impl Scene {
 
     async fn token(&self, app: &FoundApp, secret: &Secret<String>) -> Result<AppToken, Failure> {
         let scope = self.cloud.graph_scope();
+        let api = Api { id: crate::connector::GRAPH, scope: &scope };
         let (net, cloud, client) = (&self.network, &self.cloud, app.client_id);
-        app_token(net, cloud, self.home, client, secret, &scope, SecretAge::Fresh).await
+        app_token(net, cloud, self.home, client, secret, api, SecretAge::Fresh).await
     }
 }
 

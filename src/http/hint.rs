@@ -81,6 +81,11 @@ fn for_refresh(code: &str) -> Option<&'static str> {
     })
 }
 
+/// Advice for a code that a page of Microsoft's sent back.
+pub(crate) fn hint_for_code(code: &str) -> Option<&'static str> {
+    for_code(Some(code), Cause::Refused, "")
+}
+
 /// Advice for a code, where there is any that holds whatever the call was about.
 pub(super) fn for_code(code: Option<&str>, cause: Cause, message: &str) -> Option<&'static str> {
     let advice = match code.unwrap_or_default() {
@@ -162,6 +167,30 @@ pub(super) fn for_code(code: Option<&str>, cause: Cause, message: &str) -> Optio
         "AADSTS70043" => {
             "A sign-in frequency policy of that directory has ended the sign-in: the person has to \
              sign in again, and will have to again unless the policy excepts this app or this user."
+        }
+        "AADSTS50020" | "AADSTS50034" | "AADSTS51004" => {
+            "That user is not known in the customer's directory: its administrator invites them as a \
+             guest, with the role Security Reader."
+        }
+        "AADSTS50105" => {
+            "The app lets only assigned users in: an administrator of that directory assigns this one \
+             under Enterprise applications › the app › Users and groups."
+        }
+        "AADSTS500021" | "AADSTS500022" | "AADSTS500212" => {
+            "Your own network or directory lets nobody sign in to that directory: allow it in the \
+             network's tenant restrictions, or in the cross-tenant access settings (outbound)."
+        }
+        "AADSTS500213" => {
+            "That directory's cross-tenant access settings let nobody of your organisation in: its \
+             administrator can allow it (inbound)."
+        }
+        "AADSTS650051" => {
+            "An enterprise application of that name is in that directory already: its administrator \
+             looks for it, the deleted ones included, before accepting again."
+        }
+        "AADSTS650052" => {
+            "That directory has not subscribed to an API that the app asks for: it is not licensed \
+             there, or was never used."
         }
         "AADSTS50057" => "The user's account is disabled: enable it, or let another user sign in.",
         "AADSTS50055" => "The user's password has expired: change it, then sign in again.",

@@ -47,7 +47,7 @@ use self::{
 pub(crate) use self::{
     answer::{Refusal, failure_of},
     guard::Access,
-    hint::{Grant, hint_for_grant},
+    hint::{Grant, hint_for_code, hint_for_grant},
     retry::{Lag, Spends, Tries},
 };
 pub use self::{

@@ -45,6 +45,8 @@ pub(super) fn plan(
                 && record.id != resolved.id
             {
                 plan.diagnostics.push(changed(&wanted.key, record.id, resolved.id));
+                // Which of the two it is, a person has to say: nobody is asked in either.
+                plan.directory = None;
                 return plan;
             }
         }

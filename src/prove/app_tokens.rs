@@ -10,7 +10,7 @@ use tokio::sync::OnceCell;
 use crate::{
     cloud::Cloud,
     connector::{GRAPH, THREAT_PROTECTION},
-    entra::{self, AppToken, SecretAge},
+    entra::{self, Api, AppToken, SecretAge},
     failure::{Cause, Failure},
     http::Network,
     ids::{ClientId, ResourceId, TenantId},
@@ -63,7 +63,8 @@ impl<'a> AppTokens<'a> {
         );
         answer
             .get_or_init(|| {
-                entra::app_token(self.network, self.cloud, directory, client, secret, &scope, age)
+                let api = Api { id: api, scope: &scope };
+                entra::app_token(self.network, self.cloud, directory, client, secret, api, age)
             })
             .await
             .clone()
@@ -72,7 +73,7 @@ impl<'a> AppTokens<'a> {
 
 /// The scope that asks for an API's token. An API is also known by its id, where we know no address
 /// of it (<https://learn.microsoft.com/en-us/entra/identity-platform/scopes-oidc>).
-fn scope(cloud: &Cloud, api: ResourceId) -> Option<String> {
+pub(super) fn scope(cloud: &Cloud, api: ResourceId) -> Option<String> {
     if api == GRAPH {
         Some(cloud.graph_scope())
     } else if api == THREAT_PROTECTION {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
+use uuid::Uuid;
 
 use super::Keeper;
 use crate::{
@@ -126,12 +127,14 @@ pub(super) async fn use_token(
     fresh: Option<&UserToken>,
 ) -> Option<Used> {
     let Held { directory, client, age, scopes, sign_in_as, .. } = held;
-    let token = match fresh.and_then(|fresh| fresh.refresh.clone()) {
-        Some(token) => token,
-        None => match kept(held, vault).await {
-            Ok(token) => token?,
-            Err(why) => return Some(Used::nothing(RefreshProof::NoKey(why))),
-        },
+    let kept = match kept(held, vault).await {
+        Ok(kept) => kept,
+        Err(why) => return Some(Used::nothing(RefreshProof::NoKey(why))),
+    };
+    let (known, token) = match (fresh.and_then(|fresh| fresh.refresh.clone()), kept) {
+        (Some(token), kept) => (kept.map(|(known, _)| known), token),
+        (None, Some((known, token))) => (Some(known), token),
+        (None, None) => return None,
     };
     let asker = Asker { network, cloud, directory: *directory, client: *client, secret, age: *age };
     let got = match entra::refresh(&asker, &token, scopes).await {
@@ -142,7 +145,23 @@ pub(super) async fn use_token(
         let found = got.user.name().unwrap_or("a user whom the token does not name").to_owned();
         return Some(Used::nothing(RefreshProof::WrongUser { found }));
     }
-    let rotation = rotate(held, keeper, &got).await;
+    let (object, allowed) =
+        known.map(|known| (known.object, known.allowed_roles)).unwrap_or_default();
+    if let Some((was, is)) = object.zip(got.user.object).filter(|(was, is)| was != is) {
+        let name = got.user.name().unwrap_or("a user whom the token does not name");
+        let found = format!("{name}, by the object id {is}, where {was} had signed in");
+        return Some(Used::nothing(RefreshProof::WrongUser { found }));
+    }
+    let excess = got.user.excess_beyond(&allowed);
+    if !excess.is_empty() {
+        // The old one stays: it is good again once the roles are gone.
+        return Some(Used::nothing(RefreshProof::TooPowerful {
+            user: got.user.name().map(str::to_owned),
+            roles: excess.iter().map(ToString::to_string).collect(),
+            scopes: got.token.scopes.clone(),
+        }));
+    }
+    let rotation = rotate(held, keeper, &got, allowed).await;
     let proof = RefreshProof::Refreshed {
         user: got.user.name().map(str::to_owned),
         scopes: got.token.scopes.clone(),
@@ -152,20 +171,23 @@ pub(super) async fn use_token(
 }
 
 /// The token that the vault holds, if it holds one.
-async fn kept(held: &Held, vault: &Vault) -> Result<Option<Secret<String>>, String> {
+async fn kept(
+    held: &Held,
+    vault: &Vault,
+) -> Result<Option<(CredentialRecord, Secret<String>)>, String> {
     let Held { tenant, app, client, .. } = held;
     let mut again = true;
     loop {
         let record = vault.record(app).await.map_err(|error| error.to_string())?;
         // A token of an app that is gone is of no use to its successor.
-        let nonce = record
+        let known = record
             .filter(|record| record.client_id == Some(*client))
             .as_ref()
             .and_then(|record| record.refresh_token(tenant))
-            .map(|token: &CredentialRecord| token.nonce.clone());
-        let Some(nonce) = nonce else { return Ok(None) };
-        match vault.value(app, &nonce).await {
-            Ok(value) => return Ok(Some(value)),
+            .cloned();
+        let Some(known) = known else { return Ok(None) };
+        match vault.value(app, &known.nonce).await {
+            Ok(value) => return Ok(Some((known, value))),
             // Another run has put a new one in its place meanwhile.
             Err(VaultError::NoValue { .. }) if again => again = false,
             Err(error) => return Err(error.to_string()),
@@ -173,7 +195,12 @@ async fn kept(held: &Held, vault: &Vault) -> Result<Option<Secret<String>>, Stri
     }
 }
 
-async fn rotate(held: &Held, keeper: &Keeper<'_>, got: &UserToken) -> Rotation {
+async fn rotate(
+    held: &Held,
+    keeper: &Keeper<'_>,
+    got: &UserToken,
+    allowed_roles: BTreeSet<Uuid>,
+) -> Rotation {
     let Some(value) = got.refresh.clone() else { return Rotation::None };
     let writer = match keeper {
         Keeper::Writer(writer) => writer,
@@ -184,6 +211,8 @@ async fn rotate(held: &Held, keeper: &Keeper<'_>, got: &UserToken) -> Rotation {
         tenant: held.tenant.clone(),
         directory: held.directory,
         user: named.unwrap_or("unnamed").to_owned(),
+        object: got.user.object,
+        allowed_roles,
         value,
         at: got.given,
     };

@@ -58,6 +58,8 @@ impl Place {
             tenant: self.who.tenant.clone(),
             directory: self.who.directory,
             user: ANALYST.to_owned(),
+            object: None,
+            allowed_roles: BTreeSet::new(),
             value: Secret::new(OLD.into()),
             at: seconds(0),
         };
@@ -307,4 +309,96 @@ async fn every_held_token_is_kept_alive_without_a_call_for_incidents() {
     assert_eq!(server.heard().len(), 1);
     assert!(server.heard()[0].body.contains(OLD));
     assert_eq!(place.held().await.as_deref(), Some(NEW));
+}
+
+#[tokio::test]
+async fn a_token_that_cannot_be_read_or_is_anothers_proves_nothing_and_reads_nothing() {
+    let place = place().await;
+    let client = place.who.client;
+    let apis: &[(ResourceId, &[&str])] = &[(GRAPH, &["SecurityIncident.Read.All"])];
+    let role = json!(["SecurityIncident.Read.All"]);
+    for claims in [
+        json!({"roles": "SecurityIncident.Read.All"}),
+        json!({"roles": role, "aud": "https://management.azure.com"}),
+        json!({"roles": role, "tid": Uuid::from_u128(2)}),
+        json!({"roles": role, "tid": null}),
+        json!({"roles": role, "appid": Uuid::from_u128(3)}),
+        json!({"roles": role, "idtyp": "user"}),
+    ] {
+        let more = json!({ "claims": claims });
+        let server = Server::start(move |_, _| token(client, &more)).await;
+        let asked = vec![place.question(Connector::GraphSecurity, apis)];
+        let proofs = run(&place, &server, Hand::Free, &BTreeMap::new(), asked).await;
+        let TokenProof::Refused(failure) = &proofs.tokens[&place.who.tenant] else {
+            panic!("{claims}: {proofs:?}")
+        };
+        assert_eq!(failure.cause, Cause::Garbled, "{claims}");
+        assert!(proofs.access.is_empty(), "{claims}");
+        assert!(server.heard().iter().all(|heard| heard.method == "POST"), "{claims}");
+    }
+}
+
+#[tokio::test]
+async fn a_reader_who_became_powerful_is_not_read_as_unless_that_was_allowed() {
+    const ADMINISTRATOR: &str = "62e90394-69f5-4237-9190-012177145e10";
+    let as_administrator = async |client| {
+        Server::start(move |heard: &Heard, _| {
+            if heard.method == "GET" {
+                return incidents();
+            }
+            token(
+                client,
+                &json!({
+                    "claims": {
+                        "upn": ANALYST, "scp": "SecurityIncident.Read.All", "wids": [ADMINISTRATOR],
+                    },
+                    "refresh": NEW,
+                }),
+            )
+        })
+        .await
+    };
+    let place = place().await.signed_in().await;
+    let server = as_administrator(place.who.client).await;
+    let asked = || vec![place.question(Connector::MsspSiem, &[(GRAPH, &[])])];
+    let proofs = run(&place, &server, Hand::Free, &BTreeMap::new(), asked()).await;
+    let RefreshProof::TooPowerful { user, roles, .. } = &proofs.refreshes[&place.who.tenant] else {
+        panic!("{proofs:?}")
+    };
+    assert_eq!(
+        (user.as_deref(), roles.as_slice()),
+        (Some(ANALYST), &["Global Administrator".to_owned()][..])
+    );
+    assert!(proofs.access.is_empty() && server.heard().iter().all(|heard| heard.method == "POST"));
+    assert_eq!(place.held().await.as_deref(), Some(OLD));
+
+    // Allowed once, it stays so over rotations; another role is another question.
+    let mut allowed = NewRefreshToken {
+        tenant: place.who.tenant.clone(),
+        directory: place.who.directory,
+        user: ANALYST.to_owned(),
+        object: Some(Uuid::nil()),
+        allowed_roles: [ADMINISTRATOR.parse().unwrap()].into(),
+        value: Secret::new(OLD.into()),
+        at: seconds(0),
+    };
+    let keep = async |new: &NewRefreshToken| {
+        let hand = place.vault.try_lock("test").await.unwrap().unwrap();
+        hand.keep_refresh_token(&place.who.app, new.clone()).await.unwrap();
+    };
+    keep(&allowed).await;
+    for _ in 0..2 {
+        let proofs = run(&place, &server, Hand::Free, &BTreeMap::new(), asked()).await;
+        assert!(matches!(proofs.access[&place.who.tenant], AccessProof::Read { .. }), "{proofs:?}");
+        assert_eq!(place.held().await.as_deref(), Some(NEW));
+    }
+    // The same name, and another account.
+    allowed.object = Some(Uuid::from_u128(77));
+    keep(&allowed).await;
+    let proofs = run(&place, &server, Hand::Free, &BTreeMap::new(), asked()).await;
+    assert!(
+        matches!(&proofs.refreshes[&place.who.tenant], RefreshProof::WrongUser { found } if found.contains("object id")),
+        "{proofs:?}"
+    );
+    assert!(proofs.access.is_empty());
 }

@@ -224,6 +224,12 @@ fn row(key: &TenantKey, proof: &RefreshProof) -> Row {
                 | Death::WrongClient
                 | Death::WrongSecret
                 | Death::UserDisabled
+                | Death::AppDisabled
+                | Death::NotAUser
+                | Death::NotAssigned
+                | Death::RestrictedHere
+                | Death::RestrictedThere
+                | Death::NoDirectory
                 | Death::PasswordExpired
                 | Death::Other => Fate::Failed,
             };
@@ -237,6 +243,18 @@ fn row(key: &TenantKey, proof: &RefreshProof) -> Row {
         RefreshProof::NoKey(why) => {
             Row { cause: Some(format!("it cannot be read here: {why}")), ..bare(Fate::Unknown) }
         }
+        RefreshProof::TooPowerful { user, roles, scopes: _ } => Row {
+            user: user.clone(),
+            cause: Some(format!(
+                "whoever it is of holds more power there than reading takes: {}",
+                roles.join(", ")
+            )),
+            cure: Some(
+                "let the customer take that role away, or a user sign in who has only Security Reader"
+                    .to_owned(),
+            ),
+            ..bare(Fate::Failed)
+        },
         RefreshProof::WrongUser { found } => Row {
             cause: Some(format!("it is of {found}, not of the user that `signInAs` names")),
             cure: Some("let the right user sign in: tenantry consent".to_owned()),

@@ -20,11 +20,11 @@ impl View<'_> {
         match self.access {
             Some(AccessProof::Read { any: true, newest }) => {
                 let newest = newest.map_or_else(String::new, |newest| {
-                    format!(
-                        "; the newest is {} old ({})",
-                        age(newest, self.occasion.checked_at),
-                        newest.strftime("%Y-%m-%d %H:%M")
-                    )
+                    let date = newest.strftime("%Y-%m-%d %H:%M");
+                    match age(newest, self.occasion.checked_at) {
+                        Some(age) => format!("; the newest is {age} old ({date})"),
+                        None => format!("; the newest is dated in the future ({date})"),
+                    }
                 });
                 self.facet(State::Ok, Proved, format!("incidents can be read{newest}"))
             }
@@ -47,7 +47,17 @@ impl View<'_> {
                     | Cause::Interrupted => (State::Unknown, Observed),
                 };
                 let mut facet = self.facet(state, kind, why.line());
-                facet.next_step = why.hint.clone().map(|hint| NextStep {
+                let role = self.tenant.sign_in_as.as_deref().filter(|_| {
+                    why.cause == Cause::Privilege && self.tenant.connector.needs().delegated
+                });
+                let roleless = role.map(|analyst| {
+                    format!(
+                        "give {analyst} the role Security Reader in {}'s directory: the call reads \
+                         what the analyst may read",
+                        self.tenant.name
+                    )
+                });
+                facet.next_step = why.hint.clone().or(roleless).map(|hint| NextStep {
                     who: format!("{} or the operator", self.tenant.name),
                     what: hint,
                     link: None,
@@ -81,12 +91,19 @@ impl View<'_> {
     }
 }
 
-/// How old something is, in the unit that fits: `3 h`, `12 d`.
-fn age(then: Timestamp, now: Timestamp) -> String {
-    let old = now.duration_since(then).max(SignedDuration::ZERO);
-    match (old.as_mins(), old.as_hours()) {
+/// How far clocks may be apart without a word about it.
+const CLOCKS: SignedDuration = SignedDuration::from_mins(5);
+
+/// How old something is, in the unit that fits: `3 h`, `12 d`; nothing where it is of the future.
+fn age(then: Timestamp, now: Timestamp) -> Option<String> {
+    let old = now.duration_since(then);
+    if old < -CLOCKS {
+        return None;
+    }
+    let old = old.max(SignedDuration::ZERO);
+    Some(match (old.as_mins(), old.as_hours()) {
         (mins, 0) => format!("{mins} min"),
         (_, hours @ 1..48) => format!("{hours} h"),
         (_, hours) => format!("{} d", hours / 24),
-    }
+    })
 }

@@ -9,7 +9,7 @@ use super::{
     refresh_death,
 };
 use crate::{
-    connector::{GRAPH, RESOURCES},
+    connector::{GRAPH, api_name, steers_the_sign_in},
     failure::Failure,
     ids::ResourceId,
     manifest::NamedPermission,
@@ -17,10 +17,6 @@ use crate::{
     registration::PermissionKind,
     vault::ConsentDenied,
 };
-
-/// Scopes that steer the sign-in; whether `scp` names them says nothing of what can be read
-/// (<https://learn.microsoft.com/en-us/entra/identity-platform/scopes-oidc>).
-const OF_THE_PROTOCOL: [&str; 4] = ["offline_access", "openid", "profile", "email"];
 
 /// What tokens carry, held against what the manifest asks for.
 #[derive(Default)]
@@ -42,7 +38,7 @@ impl Held {
         let extra = carries
             .iter()
             .filter(|name| !wanted.contains(name.as_str()))
-            .filter(|name| !OF_THE_PROTOCOL.contains(&name.as_str()));
+            .filter(|name| !steers_the_sign_in(name));
         self.extra.extend(extra.cloned());
     }
 
@@ -66,19 +62,11 @@ fn joined(names: &BTreeSet<String>) -> String {
     names.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
 }
 
-/// An API by name, where it has one here.
-fn api(resource: ResourceId) -> String {
-    RESOURCES
-        .iter()
-        .find(|(_, id)| *id == resource)
-        .map_or_else(|| resource.to_string(), |(name, _)| (*name).to_owned())
-}
-
 impl View<'_> {
     fn wanted(&self, kind: PermissionKind) -> BTreeMap<ResourceId, BTreeSet<&str>> {
         let mut wanted: BTreeMap<ResourceId, BTreeSet<&str>> = BTreeMap::new();
         for NamedPermission { resource, kind: of, name } in &self.app.permissions {
-            if *of == kind && !OF_THE_PROTOCOL.contains(&name.as_str()) {
+            if *of == kind && !steers_the_sign_in(name) {
                 wanted.entry(*resource).or_default().insert(name);
             }
         }
@@ -100,7 +88,7 @@ impl View<'_> {
             let unproved = |why: &str| {
                 names
                     .iter()
-                    .map(|name| format!("{name} of {}: {why}", api(*resource)))
+                    .map(|name| format!("{name} of {}: {why}", api_name(*resource)))
                     .collect::<Vec<_>>()
             };
             match (roles.get(resource), refused.get(resource)) {
@@ -125,7 +113,7 @@ impl View<'_> {
         let mut wanted = self.wanted(PermissionKind::Delegated);
         held.weigh(&wanted.remove(&GRAPH).unwrap_or_default(), scopes);
         for (resource, names) in wanted {
-            let why = format!("of {}: no token was asked for", api(resource));
+            let why = format!("of {}: no token was asked for", api_name(resource));
             held.unproved.extend(names.into_iter().map(|name| format!("{name} {why}")));
         }
     }
@@ -211,7 +199,10 @@ impl View<'_> {
         let delegated = self.tenant.connector.needs().delegated;
         // A refresh shows the consent itself, and is heard first.
         match self.refresh.filter(|_| delegated) {
-            Some(RefreshProof::Refreshed { user: _, scopes, rotation: _ }) => {
+            Some(
+                RefreshProof::Refreshed { user: _, scopes, rotation: _ }
+                | RefreshProof::TooPowerful { user: _, roles: _, scopes },
+            ) => {
                 let mut held = Held::default();
                 self.weigh_scopes(&mut held, scopes);
                 match self.token {

@@ -28,6 +28,18 @@ pub enum Death {
     UserDisabled,
     /// The user's password has ended.
     PasswordExpired,
+    /// The app was switched off in the customer's directory.
+    AppDisabled,
+    /// The user is not of the customer's directory (any more).
+    NotAUser,
+    /// The app lets only assigned users in, and this one is not.
+    NotAssigned,
+    /// The provider's own network or directory lets nobody go to that directory.
+    RestrictedHere,
+    /// The customer's directory lets nobody of the provider's in.
+    RestrictedThere,
+    /// The directory is not there.
+    NoDirectory,
     /// It was refused for another reason.
     Other,
     /// Nobody answered, or not in a way that tells: it may well live.
@@ -48,7 +60,13 @@ pub fn refresh_death(failure: &Failure) -> Death {
         Some("53000" | "53001" | "53002" | "53003" | "530032" | "530033" | "530034" | "530035") => {
             Death::Blocked
         }
-        Some("65001" | "7000229" | "700016" | "7000112") => Death::NotConsented,
+        Some("65001" | "7000229" | "700016") => Death::NotConsented,
+        Some("7000112" | "70001") => Death::AppDisabled,
+        Some("50020" | "50034" | "51004") => Death::NotAUser,
+        Some("50105") => Death::NotAssigned,
+        Some("500021" | "500022" | "500212") => Death::RestrictedHere,
+        Some("500213") => Death::RestrictedThere,
+        Some("90002") => Death::NoDirectory,
         Some("700005" | "700011" | "70002") => Death::WrongClient,
         Some("7000215" | "7000218" | "7000222") => Death::WrongSecret,
         Some("50057") => Death::UserDisabled,
@@ -68,7 +86,7 @@ pub fn refresh_death(failure: &Failure) -> Death {
 
 impl Death {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 19] = [
         Self::Idle,
         Self::Expired,
         Self::SignInFrequency,
@@ -80,6 +98,12 @@ impl Death {
         Self::WrongSecret,
         Self::UserDisabled,
         Self::PasswordExpired,
+        Self::AppDisabled,
+        Self::NotAUser,
+        Self::NotAssigned,
+        Self::RestrictedHere,
+        Self::RestrictedThere,
+        Self::NoDirectory,
         Self::Other,
         Self::Unanswered,
     ];
@@ -100,6 +124,16 @@ impl Death {
             Self::WrongSecret => "the app's secret was not taken, so it was not looked at",
             Self::UserDisabled => "the analyst's account is disabled",
             Self::PasswordExpired => "the analyst's password has expired",
+            Self::AppDisabled => "the app was switched off in the customer's directory",
+            Self::NotAUser => "the analyst is no user of the customer's directory (any more)",
+            Self::NotAssigned => "the app lets only assigned users in, and the analyst is not one",
+            Self::RestrictedHere => {
+                "your own network or directory lets nobody sign in to the customer's directory"
+            }
+            Self::RestrictedThere => {
+                "the customer's cross-tenant access settings let nobody of yours in"
+            }
+            Self::NoDirectory => "there is no such directory (any more) in this cloud",
             Self::Other => "it was refused",
             Self::Unanswered => "there was no answer that tells",
         }
@@ -129,6 +163,30 @@ impl Death {
                 "enable the analyst's account, or name another one in `signInAs`; then sign in once more"
             }
             Self::PasswordExpired => "change the password, then sign in once more",
+            Self::AppDisabled => {
+                "switch the app on again: Entra ID › Enterprise applications › its name › Properties \
+                 › Enabled for users to sign in"
+            }
+            Self::NotAUser => {
+                "invite the analyst as a guest (again), with the role Security Reader; then the \
+                 analyst signs in once more"
+            }
+            Self::NotAssigned => {
+                "assign the analyst: Entra ID › Enterprise applications › its name › Users and \
+                 groups; then the analyst signs in once more"
+            }
+            Self::RestrictedHere => {
+                "let your administrators allow that directory: in the network's tenant restrictions, \
+                 or in your directory's cross-tenant access settings (outbound)"
+            }
+            Self::RestrictedThere => {
+                "allow the analyst's organisation: Entra ID › External Identities › Cross-tenant \
+                 access settings (inbound)"
+            }
+            Self::NoDirectory => {
+                "check the tenant's id and `home.cloud`; where the customer's directory is gone, take \
+                 the tenant from the manifest"
+            }
             Self::Other => "sign in once more; where that ends the same way, the code tells why",
             Self::Unanswered => "run it again",
         }
@@ -150,8 +208,15 @@ impl Death {
             | Self::WrongClient
             | Self::PasswordExpired
             | Self::Other => Some(WaitingFor::Analyst),
-            Self::Blocked | Self::NotConsented => Some(WaitingFor::CustomerAdmin),
-            Self::WrongSecret | Self::UserDisabled => Some(WaitingFor::Operator),
+            Self::Blocked
+            | Self::NotConsented
+            | Self::AppDisabled
+            | Self::NotAUser
+            | Self::NotAssigned
+            | Self::RestrictedThere => Some(WaitingFor::CustomerAdmin),
+            Self::WrongSecret | Self::UserDisabled | Self::RestrictedHere | Self::NoDirectory => {
+                Some(WaitingFor::Operator)
+            }
             Self::Unanswered => None,
         }
     }

@@ -271,7 +271,11 @@ impl View<'_> {
         });
         // A refresh brings the secret along: Entra ID looks at it before the refresh token.
         let by_refresh = match self.refresh {
-            Some(RefreshProof::Refreshed { .. } | RefreshProof::WrongUser { .. }) => true,
+            Some(
+                RefreshProof::Refreshed { .. }
+                | RefreshProof::WrongUser { .. }
+                | RefreshProof::TooPowerful { .. },
+            ) => true,
             Some(RefreshProof::Refused(_) | RefreshProof::NoKey(_)) | None => false,
         };
         let accepted = || {
@@ -329,7 +333,14 @@ impl View<'_> {
             ManualKind::AdminConsent => None,
             ManualKind::SignIn => Some(self.command("consent", key.as_str())),
             ManualKind::PortalAuthorization => {
-                Some(self.command("attest", &format!("{key} --by NAME --ticket ID")))
+                // Where the vault knows another app, it must not be that one that is recorded.
+                let typed = self
+                    .app_plan
+                    .target
+                    .client_id()
+                    .filter(|client| self.record.and_then(|r| r.client_id) != Some(*client))
+                    .map_or_else(String::new, |client| format!(" --client-id {client}"));
+                Some(self.command("attest", &format!("{key} --by NAME --ticket ID{typed}")))
             }
         };
         NextStep { who, what: what.into(), link, values, command }

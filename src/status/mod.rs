@@ -239,6 +239,16 @@ pub enum RefreshProof {
         /// Whose it is.
         found: String,
     },
+    /// It worked for somebody who by now holds more power there than reading takes, and nobody
+    /// allowed that; nothing was done with it.
+    TooPowerful {
+        /// Whose it is, as the token says.
+        user: Option<String>,
+        /// The directory roles that nobody allowed.
+        roles: Vec<String>,
+        /// The delegated permissions that the token carries (`scp`).
+        scopes: BTreeSet<String>,
+    },
 }
 
 /// What became of the refresh token that an answer brought: each use replaces it, and the old one

@@ -76,6 +76,25 @@ impl View<'_> {
                 facet.next_step = Some(self.by_analyst(format!("sign in as {wanted}")));
                 facet
             }
+            Some(RefreshProof::TooPowerful { user, roles, scopes: _ }) => {
+                let whose = user.as_deref().unwrap_or("whoever signed in");
+                let mut facet = self.facet(
+                    State::Failed,
+                    Proved,
+                    format!(
+                        "{whose} holds more power there than reading takes ({}); nothing was read \
+                         with it",
+                        roles.join(", ")
+                    ),
+                );
+                facet.waiting_for = Some(WaitingFor::Analyst);
+                facet.next_step = Some(self.by_analyst(format!(
+                    "let the customer take {} from {whose}, or sign in as a user who has only \
+                     Security Reader",
+                    roles.join(", ")
+                )));
+                facet
+            }
             None => self.not_refreshed(),
         }
     }
@@ -152,7 +171,9 @@ impl View<'_> {
         } else if facet.state == State::Ok && end.duration_since(self.occasion.as_of) <= DUE {
             facet.state = State::Expiring;
             facet.next_step = Some(NextStep {
-                command: Some(format!("tenantry tokens refresh --tenant {}", self.tenant.key)),
+                command: Some(
+                    self.command("tokens refresh", &format!("--tenant {}", self.tenant.key)),
+                ),
                 ..self.by_operator("use it, so that it lives 90 days more")
             });
         }

@@ -238,14 +238,18 @@ impl Folder {
         new: NewRefreshToken,
         identities: &[x25519::Identity],
     ) -> Result<Nonce, VaultError> {
-        let NewRefreshToken { tenant, directory, user, value, at } = new;
+        let NewRefreshToken { tenant, directory, user, object, allowed_roles, value, at } = new;
         let _turn = self.turn(app);
         let path = self.file_of(app);
         let old = self.must_load(app)?;
         let mut file = old.clone();
         file.record.pin(&tenant, directory).map_err(|why| contradicts(app, why))?;
         without_refresh_token(&mut file, &tenant);
-        let token = CredentialRecord::refresh_token(tenant, user, at);
+        let token = CredentialRecord {
+            object,
+            allowed_roles,
+            ..CredentialRecord::refresh_token(tenant, user, at)
+        };
         let nonce = token.nonce.clone();
         file.record.credentials.push(token);
         let label = self.label(&file.record, &nonce)?;

@@ -10,6 +10,7 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::{
     ids::{
@@ -72,6 +73,13 @@ pub struct CredentialRecord {
     /// Of a refresh token: who signed in, as the token named them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
+    /// Of a refresh token: their object id in the tenant's directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object: Option<Uuid>,
+    /// Of a refresh token: the directory roles beyond reading that it was kept in spite of, by the
+    /// ids of their templates.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub allowed_roles: BTreeSet<Uuid>,
 }
 
 /// How long an unused refresh token lives
@@ -92,6 +100,8 @@ impl CredentialRecord {
             end: None,
             tenant: None,
             user: None,
+            object: None,
+            allowed_roles: BTreeSet::new(),
         }
     }
 
@@ -127,6 +137,10 @@ pub struct NewRefreshToken {
     pub directory: TenantId,
     /// Who signed in, as the token names them.
     pub user: String,
+    /// Their object id in that directory, where the token has it.
+    pub object: Option<Uuid>,
+    /// The directory roles beyond reading that the one who ran the sign-in allowed.
+    pub allowed_roles: BTreeSet<Uuid>,
     /// The token.
     pub value: Secret<String>,
     /// When it was given, by the server's clock.

@@ -55,7 +55,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     ("event", &["failure", "ids", "plan", "status"]),
     ("http", &["cloud", "failure", "ids"]),
-    ("entra", &["cloud", "failure", "http", "ids", "secret"]),
+    ("entra", &["cloud", "connector", "failure", "http", "ids", "secret"]),
     (
         "graph",
         &[

@@ -181,7 +181,11 @@ fn a_refused_answer_leaves_nothing_and_says_cause_and_cure() {
         let error = "error=access_denied&error_description=AADSTS90094%3A+An+admin+is+needed";
         Some(format!("http://localhost/tenantry?{error}&state={}", state_of(link)))
     };
-    refuses(&stage, denied, &["AADSTS90094", "An admin is needed", "Do: ", "their administrator"]);
+    refuses(
+        &stage,
+        denied,
+        &["AADSTS90094", "An admin is needed", "Do: ", "administrator of that directory"],
+    );
     let late = |link: &str| {
         let address = landed(&stage, link);
         stage.sandbox.advance("PT15M").unwrap();
@@ -223,6 +227,88 @@ fn the_wrong_user_and_a_powerful_one_leave_nothing() {
     let args = ["tailspin", "--allow-privileged"];
     pasting(&stage, &args, |link| Some(landed(&stage, link))).expect(0);
     assert!(holds_token(&stage, "tailspin"));
+}
+
+#[test]
+fn a_reader_who_becomes_an_administrator_reads_no_more_until_the_role_is_gone() {
+    let stage = consented();
+    let sign_in = |args: &[&str]| {
+        pasting(&stage, args, |link| Some(landed(&stage, link))).expect(0);
+    };
+    let give = |roles: &[&str]| {
+        stage.change_world(|world| {
+            for user in directory(world, TAILSPIN)["users"].as_array_mut().unwrap() {
+                user["roles"] = json!(roles);
+            }
+        });
+    };
+    let facets = || {
+        let tenant = stage.tenant("tailspin");
+        let of = |name: &str| tenant["facets"][name]["state"].as_str().unwrap().to_owned();
+        (of("consent"), of("token"), of("access"), tenant["overall"].as_str().unwrap().to_owned())
+    };
+    let is = |consent: &str, token: &str, access: &str, overall: &str| {
+        let wanted = [consent, token, access, overall].map(str::to_owned);
+        assert_eq!(<[String; 4]>::from(facets()), wanted);
+    };
+    sign_in(&["tailspin"]);
+    is("ok", "ok", "ok", "action-due");
+    give(&["Security Reader", "Global Administrator"]);
+    is("ok", "failed", "waiting", "not-reading");
+    let token = stage.tenant("tailspin")["facets"]["token"].clone();
+    assert!(
+        token["evidence"]["what"].as_str().unwrap().contains("Global Administrator"),
+        "{token}"
+    );
+    stage.run(&["tokens", "refresh"]).says("Global Administrator");
+    // The token was kept all the while.
+    give(&["Security Reader"]);
+    is("ok", "ok", "ok", "action-due");
+    // Whom somebody allowed is read as, with that role and no other.
+    give(&["Security Administrator"]);
+    is("ok", "failed", "waiting", "not-reading");
+    sign_in(&["tailspin", "--allow-privileged"]);
+    is("ok", "ok", "ok", "action-due");
+    give(&["Security Administrator", "Global Administrator"]);
+    is("ok", "failed", "waiting", "not-reading");
+}
+
+#[test]
+fn a_domain_that_moved_to_another_directory_is_asked_about_in_neither() {
+    let manifest = |domain: &str| {
+        READERS
+            .replace(
+                "connector: mssp-siem, signInAs: soc-reader@acme-soc.example",
+                "connector: graph-security, redirectUris: ['https://acme-soc.example/x']",
+            )
+            .replace(&format!("id: {TAILSPIN}"), &format!("domain: {domain}"))
+    };
+    let mut stage = made(&manifest("tailspin.example"));
+    stage.send_links();
+    assert_eq!(stage.tenant("tailspin")["overall"], "reading");
+    let world = stage.sandbox.world();
+    let directories = world["directories"].as_array().unwrap();
+    let other = directories.iter().find(|d| d["id"] == WINGTIP).unwrap();
+    let domain = other["domains"][0].as_str().unwrap().to_owned();
+    stage.write_manifest(&manifest(&domain));
+    let before = stage.asked().len();
+    let tenant = stage.tenant("tailspin");
+    let facets = &tenant["facets"];
+    assert_eq!(facets["registration"]["state"], "failed", "{facets:#}");
+    for facet in ["secret", "consent"] {
+        assert_eq!(facets[facet]["state"], "unknown", "{facets:#}");
+    }
+    assert_ne!(facets["access"]["state"], "ok");
+    assert_eq!(tenant["overall"], "not-reading");
+    assert!(facets["consent"]["nextStep"]["link"].is_null());
+    let asked = stage.asked();
+    let tokens = asked[before..].iter().filter(|asked| {
+        let path = asked["path"].as_str().unwrap_or_default();
+        path.ends_with("/token") && (path.contains(WINGTIP) || path.contains(TAILSPIN))
+    });
+    // Wingtip's own, of another app.
+    assert_eq!(tokens.count(), 1, "{asked:#?}");
+    stage.run(&["status", "--fail-on", "not-reading"]).expect(1);
 }
 
 #[test]

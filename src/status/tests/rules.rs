@@ -145,7 +145,10 @@ fn a_refresh_token_is_good_when_it_was_used() {
     world.is("siem", token, State::Ok, None);
     world.as_of = now() + SignedDuration::from_hours(60 * 24);
     let facet = world.is("siem", token, State::Expiring, None);
-    assert_eq!(facet.next_step.unwrap().command.unwrap(), "tenantry tokens refresh --tenant siem");
+    assert_eq!(
+        facet.next_step.unwrap().command.unwrap(),
+        "tenantry tokens refresh --sandbox --tenant siem"
+    );
     world.as_of = now() + SignedDuration::from_hours(81 * 24);
     world.is("siem", token, State::Failed, Some(WaitingFor::Analyst));
     world.as_of = now();
@@ -154,6 +157,16 @@ fn a_refresh_token_is_good_when_it_was_used() {
     world.refresh(RefreshProof::WrongUser { found: "boss@acme.example".to_owned() });
     let facet = world.is("siem", token, State::Failed, Some(WaitingFor::Analyst));
     assert!(facet.evidence.what.contains("boss@acme.example"), "{}", facet.evidence.what);
+    world.refresh(RefreshProof::TooPowerful {
+        user: Some("reader@acme.example".to_owned()),
+        roles: vec!["Global Administrator".to_owned()],
+        scopes: [READ.to_owned()].into(),
+    });
+    let facet = world.is("siem", token, State::Failed, Some(WaitingFor::Analyst));
+    assert!(facet.evidence.what.contains("Global Administrator"), "{}", facet.evidence.what);
+    assert_eq!(facet.next_step.unwrap().link, None);
+    // The consent is as good as with any other token.
+    world.is("siem", FacetName::Consent, State::Ok, None);
     // A refresh token of another app of that key is none.
     let mut world = World::new();
     world.holds_refresh_token(80);
@@ -181,6 +194,14 @@ fn every_death_of_a_refresh_token_is_told_apart() {
         ("AADSTS7000222", Death::WrongSecret, Operator),
         ("AADSTS50057", Death::UserDisabled, Operator),
         ("AADSTS50055", Death::PasswordExpired, Analyst),
+        ("AADSTS7000112", Death::AppDisabled, CustomerAdmin),
+        ("AADSTS50020", Death::NotAUser, CustomerAdmin),
+        ("AADSTS50034", Death::NotAUser, CustomerAdmin),
+        ("AADSTS50105", Death::NotAssigned, CustomerAdmin),
+        ("AADSTS500021", Death::RestrictedHere, Operator),
+        ("AADSTS500212", Death::RestrictedHere, Operator),
+        ("AADSTS500213", Death::RestrictedThere, CustomerAdmin),
+        ("AADSTS90002", Death::NoDirectory, Operator),
         ("AADSTS90099", Death::Other, Analyst),
     ] {
         assert_eq!(refresh_death(&failure(code)), death, "{code}");

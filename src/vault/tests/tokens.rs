@@ -16,6 +16,8 @@ fn token(of: &str, directory: TenantId, value: &str) -> NewRefreshToken {
         tenant: tenant(of),
         directory,
         user: "soc-reader@acme-soc.example".to_owned(),
+        object: None,
+        allowed_roles: std::collections::BTreeSet::new(),
         value: secret(value),
         at: seconds(100),
     }
