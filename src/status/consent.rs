@@ -242,7 +242,16 @@ impl View<'_> {
             Some(TokenProof::Granted { roles, refused }) => {
                 let mut held = Held::default();
                 self.weigh_roles(&mut held, roles, refused);
-                self.judge(&held)
+                let mut facet = self.judge(&held);
+                let unseen: Vec<_> =
+                    self.wanted(PermissionKind::Delegated).into_values().flatten().collect();
+                if !unseen.is_empty() {
+                    facet.evidence.what.push_str(&format!(
+                        "; no token shows whether {} was granted: with this connector nobody signs in",
+                        unseen.join(", ")
+                    ));
+                }
+                facet
             }
             Some(TokenProof::Refused(why)) => match refusal(why) {
                 Refusal::NotConsented => self.ask(

@@ -15,7 +15,9 @@ use super::{
 use crate::{
     connector::{GRAPH, THREAT_PROTECTION},
     ids::ClientId,
+    manifest::NamedPermission,
     plan::step::Target,
+    registration::PermissionKind,
     vault::{Attestation, AttestedOutcome, ConsentDenied, FacetMemory, testing::seconds},
 };
 
@@ -80,6 +82,20 @@ fn consent_is_what_the_tokens_of_every_api_carry() {
             assert!(link.path().ends_with("/adminconsent") && !link.as_str().contains("common"));
         }
     }
+}
+
+#[test]
+fn what_only_a_sign_in_could_show_is_said_where_nobody_signs_in() {
+    let mut world = World::new();
+    let app = world.manifest.apps.get_mut(&"app".parse().unwrap()).unwrap();
+    app.permissions.insert(NamedPermission {
+        resource: GRAPH,
+        kind: PermissionKind::Delegated,
+        name: "User.Read".to_owned(),
+    });
+    world.token("app", granted(&[(GRAPH, &[READ, ALERTS])], &[]));
+    let facet = world.is("app", FacetName::Consent, State::Ok, None);
+    assert!(facet.evidence.what.contains("whether User.Read was granted"), "{facet:?}");
 }
 
 #[test]
