@@ -81,7 +81,7 @@ impl Verdict {
                 "the saved plan is stale or its checksum differs; nothing was changed"
             }
             Self::Guarded => {
-                "a guard refused (wrong or lost vault, conflicting marks); nothing was changed"
+                "a guard refused (vault, marks, too many changes); nothing was changed"
             }
             Self::Expiring => "something expires soon (only with --fail-on expiring)",
             Self::Usage => "wrong usage",

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
     sync::Arc,
 };
 
@@ -12,7 +13,7 @@ use super::{
     Common, consent,
     context::{Context, stdout_width, vault_trouble},
     output,
-    plan::{guarded, text, unreadable},
+    plan::{Limit, guarded, text, unreadable},
     proving,
     proving::Asked,
     reading,
@@ -26,7 +27,7 @@ use crate::{
     graph::Writer,
     ids::AppKey,
     inventory::FoundApp,
-    plan::{Plan, diagnostic::Severity},
+    plan::{NotAPlan, Plan, SavedPlan, Wish, diagnostic::Severity},
     prove::Keeper,
     report::{
         apply as words,
@@ -43,6 +44,8 @@ use crate::{
 
 /// How often an app that is not what the plan took it for is read and planned again.
 const ROUNDS: usize = 3;
+/// How many lines say what moved since a plan was signed off.
+const MOST_MOVED: usize = 20;
 
 /// Create and change what the plan says, store the secrets, prove what works
 ///
@@ -59,10 +62,95 @@ pub(super) struct ApplyArgs {
     /// Fail where this is left: pending, expiring, not-reading; may be repeated
     #[arg(long, value_name = "WHAT", value_delimiter = ',')]
     fail_on: Vec<FailOn>,
+    /// A plan that `plan --out` saved: applied without asking, if it is still what would be done
+    #[arg(value_name = "FILE", conflicts_with_all = ["checksum", "tenant", "label"])]
+    plan: Option<PathBuf>,
+    /// The checksum of a plan that somebody signed off: applied without asking, if it still holds
+    #[arg(long, value_name = "SHA-256", value_parser = checksum)]
+    checksum: Option<String>,
+    #[command(flatten)]
+    limit: Limit,
+}
+
+/// A whole checksum, as a plan prints it.
+fn checksum(text: &str) -> Result<String, String> {
+    let text = text.trim().to_ascii_lowercase();
+    if text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        Ok(text)
+    } else {
+        Err("a checksum has 64 hexadecimal digits".to_owned())
+    }
+}
+
+/// What was signed off, if anything was.
+enum Signed {
+    Nothing,
+    Plan(Box<SavedPlan>),
+    Checksum(String),
+}
+
+impl Signed {
+    fn of(args: &ApplyArgs) -> Result<Self, Trouble> {
+        let Some(path) = &args.plan else {
+            return Ok(args.checksum.clone().map_or(Self::Nothing, Self::Checksum));
+        };
+        let wrong = |verdict, why: String| {
+            Trouble::new(verdict, format!("{}: {why}; nothing was changed", path.display()))
+                .next("tenantry plan --out FILE saves one")
+        };
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| wrong(Verdict::Usage, format!("it cannot be read: {error}")))?;
+        let saved = SavedPlan::parse(&text).map_err(|why| {
+            let verdict = match why {
+                NotAPlan::Foreign(_) => Verdict::Usage,
+                NotAPlan::Altered => Verdict::StalePlan,
+            };
+            wrong(verdict, why.to_string())
+        })?;
+        Ok(Self::Plan(Box::new(saved)))
+    }
+
+    /// Whether the plan of now is what was signed off.
+    fn check(&self, plan: &Plan, sandbox: bool) -> Result<(), Trouble> {
+        let moved = match self {
+            Self::Nothing => Vec::new(),
+            Self::Plan(saved) => saved.moved(plan, sandbox),
+            Self::Checksum(signed) if *signed == plan.checksum() => Vec::new(),
+            Self::Checksum(_) => vec![format!("the checksum is {} now", plan.checksum())],
+        };
+        if moved.is_empty() {
+            return Ok(());
+        }
+        let mut trouble = Trouble::new(
+            Verdict::StalePlan,
+            "what would be done is not what was signed off; nothing was changed",
+        );
+        let more = moved.len().saturating_sub(MOST_MOVED);
+        for line in moved.into_iter().take(MOST_MOVED) {
+            trouble = trouble.why(line);
+        }
+        if more > 0 {
+            trouble = trouble.why(format!("… {more} more"));
+        }
+        Err(trouble.next("plan again, and have that signed off"))
+    }
+
+    const fn is_something(&self) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Plan(_) | Self::Checksum(_) => true,
+        }
+    }
 }
 
 pub(super) async fn run(args: ApplyArgs, common: Common) -> Result<Verdict, Trouble> {
+    let signed = Signed::of(&args)?;
     let mut context = Context::open(common).await?;
+    let mut wish = Wish { reissue: args.reissue, most_changes: args.limit.most_changes() };
+    if let Signed::Plan(saved) = &signed {
+        context.scope = saved.scope(&context.manifest);
+        wish.reissue |= saved.reissue;
+    }
     let vault = context.vault().await?;
     let Some(writer) = turn(&context, &vault, "apply").await?.map(Arc::new) else {
         let signal = context.stop.told().await;
@@ -71,7 +159,7 @@ pub(super) async fn run(args: ApplyArgs, common: Common) -> Result<Verdict, Trou
     writer.check_writable().await.map_err(|error| {
         vault_trouble("the vault cannot be written; nothing was changed", &error)
     })?;
-    let mut reading = reading::read(&context, &vault, args.reissue).await?;
+    let mut reading = reading::read(&context, &vault, wish).await?;
     let extent = if args.full { Extent::Full } else { Extent::Short };
     if !context.common.json {
         output::print(&text(&context, &reading, extent, stdout_width()));
@@ -79,7 +167,8 @@ pub(super) async fn run(args: ApplyArgs, common: Common) -> Result<Verdict, Trou
     if let Some(failure) = reading.unreadable() {
         return Err(unreadable(&context, failure));
     }
-    if !confirmed(&context, &reading.plan)? {
+    signed.check(&reading.plan, context.is_sandbox())?;
+    if !confirmed(&context, &reading.plan, &signed)? {
         if let Some(signal) = context.stop.requested() {
             return Ok(Verdict::Stopped(signal));
         }
@@ -96,7 +185,7 @@ pub(super) async fn run(args: ApplyArgs, common: Common) -> Result<Verdict, Trou
         .filter(|app| app.target.client_id().is_some())
         .map(|app| app.key.clone())
         .collect();
-    let (outcome, listener) = carry_out(&mut context, &writer, &mut reading).await?;
+    let (outcome, listener) = carry_out(&mut context, &writer, &mut reading, &signed).await?;
     let (mut asked, nothing) = (Asked::default(), BTreeMap::new());
     let keeper = Keeper::Writer(&writer);
     let of = |app: &AppKey| known.contains(app);
@@ -174,12 +263,12 @@ pub(super) async fn turn(
 }
 
 /// Whether the plan may be carried out; an empty one needs nobody's yes.
-fn confirmed(context: &Context, plan: &Plan) -> Result<bool, Trouble> {
+fn confirmed(context: &Context, plan: &Plan, signed: &Signed) -> Result<bool, Trouble> {
     let guards = plan.guards();
     if !guards.is_empty() {
         return Err(guarded(&crate::plan::Refused::Guards(guards)));
     }
-    if plan.is_empty() || context.common.yes {
+    if plan.is_empty() || context.common.yes || signed.is_something() {
         return Ok(true);
     }
     if !context.may_ask() {
@@ -187,7 +276,9 @@ fn confirmed(context: &Context, plan: &Plan) -> Result<bool, Trouble> {
             Verdict::Usage,
             "there is something to change, and nobody to ask; nothing was changed",
         )
-        .next("look at it with tenantry plan, then apply with --yes"));
+        .next(
+            "look at it with tenantry plan, then apply with --yes, or with the plan that was saved",
+        ));
     }
     output::tell("Apply this? Only 'yes' is a yes: ");
     let mut answer = String::new();
@@ -209,6 +300,7 @@ async fn carry_out(
     context: &mut Context,
     vault: &VaultWriter,
     reading: &mut Reading,
+    signed: &Signed,
 ) -> Result<(Outcome, Listener), Trouble> {
     let apps = reading.plan.apps.values().filter(|app| !app.steps.is_empty()).count();
     let bar = context.progress.bar(Phase::Apply, apps);
@@ -217,6 +309,7 @@ async fn carry_out(
         Outcome { done: 0, steps_done: 0, failed: BTreeMap::new(), interrupted: BTreeSet::new() };
     let who = who(reading).await;
     let mut plan = reading.plan.clone();
+    let signed_off = signed.is_something().then(|| plan.clone());
     context.events.say(Event::Planned { checksum: plan.checksum(), summary: plan.summary() });
     for round in 1..=ROUNDS {
         if plan.is_empty() {
@@ -263,6 +356,14 @@ async fn carry_out(
             break;
         }
         plan = reading.plan.clone().only(&again);
+        if let Some(signed_off) = &signed_off {
+            let beyond = plan.beyond(signed_off);
+            plan.apps.retain(|key, _| !beyond.contains(key));
+            for key in beyond {
+                let why = "more would have to be done to it than was signed off: plan again";
+                outcome.failed.insert(key, Failure::new(Cause::Guard, why));
+            }
+        }
         let guards = plan.guards();
         if !guards.is_empty() {
             for (key, diagnostic) in guards {

@@ -28,7 +28,7 @@ use crate::{
     event::Event,
     ids::TenantKey,
     manifest::ConsentStrategy,
-    plan::{Scope, manual::ManualKind},
+    plan::{Scope, Wish, manual::ManualKind},
     prove::{self, Keeper},
     report::{
         apply::exit_line,
@@ -82,7 +82,7 @@ pub(super) async fn run(args: ConsentArgs, mut common: Common) -> Result<Verdict
         let signal = context.stop.told().await;
         return Ok(Verdict::Stopped(signal));
     };
-    let mut reading = reading::read(&context, &vault, false).await?;
+    let mut reading = reading::read(&context, &vault, Wish::default()).await?;
     if let Some(failure) = reading.unreadable() {
         return Err(unreadable(&context, failure));
     }

@@ -32,7 +32,7 @@ pub(super) async fn run(args: ExplainArgs, mut common: Common) -> Result<Verdict
     common.label.clear();
     let context = Context::open(common).await?;
     let vault = context.vault().await?;
-    let reading = reading::read(&context, &vault, false).await?;
+    let reading = reading::read(&context, &vault, crate::plan::Wish::default()).await?;
     let turn = proving::Turn::try_take(&vault, "explain").await;
     let fresh = BTreeMap::new();
     let proved = proving::prove(&context, &vault, &reading, None, turn.keeper(), &fresh).await;

@@ -1,5 +1,7 @@
 //! `tenantry plan`
 
+use std::path::{Path, PathBuf};
+
 use clap::Args;
 
 use super::{
@@ -9,7 +11,7 @@ use super::{
     reading::{self, Reading},
 };
 use crate::{
-    plan::Refused,
+    plan::{Percent, Refused, Wish},
     report::{
         error::Trouble,
         file::{self, Kind},
@@ -35,16 +37,38 @@ pub(super) struct PlanArgs {
     /// Plan to make new secrets for apps whose vault is lost
     #[arg(long)]
     reissue: bool,
+    /// Also save the plan, to be looked at and then applied as it is: tenantry apply FILE
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    limit: Limit,
+}
+
+/// How much may be changed at once.
+#[derive(Debug, Clone, Copy, Args)]
+pub(super) struct Limit {
+    /// Refuse to change more of the existing apps than this, from 10 of them up; new apps and new
+    /// secrets do not count
+    #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u8).range(0..=100))]
+    max_change_percent: u8,
+}
+
+impl Limit {
+    /// The same for the planner.
+    pub(super) fn most_changes(self) -> Option<Percent> {
+        Some(Percent(self.max_change_percent))
+    }
 }
 
 pub(super) async fn run(args: PlanArgs, common: Common) -> Result<Verdict, Trouble> {
     let context = Context::open(common).await?;
     let vault = context.vault().await?;
-    let reading = reading::read(&context, &vault, args.reissue).await?;
+    let wish = Wish { reissue: args.reissue, most_changes: args.limit.most_changes() };
+    let reading = reading::read(&context, &vault, wish).await?;
     let plan = &reading.plan;
     let extent = if args.full { Extent::Full } else { Extent::Short };
     if context.common.json {
-        output::print_json(&json::plan(plan, context.is_sandbox()));
+        output::print_json(&json::plan(plan, context.is_sandbox(), args.reissue));
     } else {
         output::print(&text(&context, &reading, extent, stdout_width()));
     }
@@ -53,14 +77,35 @@ pub(super) async fn run(args: PlanArgs, common: Common) -> Result<Verdict, Troub
         anstream::adapter::strip_str(&screen).to_string()
     };
     context.report(|kind| match kind {
-        Kind::Json => file::json_text(&json::plan(plan, context.is_sandbox())),
+        Kind::Json => file::json_text(&json::plan(plan, context.is_sandbox(), args.reissue)),
         Kind::Markdown => file::plan_markdown(plan, &whole(), context.is_sandbox()),
         Kind::Html => html::plan(plan, &whole(), context.is_sandbox()),
         Kind::Csv => file::plan_csv(plan),
     })?;
     let verdict = verdict(&args, &context, &reading)?;
+    if let Some(path) = &args.out {
+        save(&context, &reading, path)?;
+    }
     context.close().await;
     Ok(verdict)
+}
+
+/// Saves the plan, where nothing stands in its way: what cannot be applied is not to be signed off.
+fn save(context: &Context, reading: &Reading, path: &Path) -> Result<(), Trouble> {
+    let plan = &reading.plan;
+    let text = file::json_text(&json::plan(plan, context.is_sandbox(), reading.seen.wish.reissue));
+    file::save(path, &text).map_err(|error| {
+        Trouble::new(Verdict::Failed, format!("the plan was not saved to {}", path.display()))
+            .why(error.to_string())
+    })?;
+    context.progress.say(&format!(
+        "saved in {}, checksum {}; to apply it as it is: {} {}\n",
+        path.display(),
+        plan.checksum(),
+        context.common.command("apply"),
+        super::quoted(&path.display().to_string())
+    ));
+    Ok(())
 }
 
 fn verdict(args: &PlanArgs, context: &Context, reading: &Reading) -> Result<Verdict, Trouble> {

@@ -17,7 +17,7 @@ use crate::{
     ids::{AppKey, ResourceId, TenantId, TenantKey},
     inventory::{FoundApp, Inventory, Sight},
     manifest::{DirectoryName, Tenant},
-    plan::{self, Needs, Plan, Resolved, Seen},
+    plan::{self, Needs, Plan, Resolved, Seen, Wish},
     report::error::Trouble,
     vault::{Records, Vault},
 };
@@ -47,11 +47,7 @@ impl Reading {
 }
 
 /// Reads the vault's records, the tenants' directories and the provider's directory, and plans.
-pub(super) async fn read(
-    context: &Context,
-    vault: &Vault,
-    reissue: bool,
-) -> Result<Reading, Trouble> {
+pub(super) async fn read(context: &Context, vault: &Vault, wish: Wish) -> Result<Reading, Trouble> {
     let Context { manifest, scope, cloud, network, .. } = context;
     let operator = context.operator().await?;
     let records = vault
@@ -73,14 +69,8 @@ pub(super) async fn read(
         }
     };
     let directories = directories(context, &records).await;
-    let mut seen = Seen {
-        home,
-        directories,
-        inventories: BTreeMap::new(),
-        records,
-        vault: vault.id(),
-        reissue,
-    };
+    let mut seen =
+        Seen { home, directories, inventories: BTreeMap::new(), records, vault: vault.id(), wish };
     let inventory = inventory(context, &operator, &seen).await;
     seen.inventories.insert(home, inventory);
     let now = seen.now(Timestamp::now());

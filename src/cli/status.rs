@@ -93,7 +93,7 @@ pub(super) fn moment(text: &str) -> Result<Timestamp, String> {
 pub(super) async fn run(args: StatusArgs, common: Common) -> Result<Verdict, Trouble> {
     let context = Context::open(common).await?;
     let vault = context.vault().await?;
-    let reading = reading::read(&context, &vault, false).await?;
+    let reading = reading::read(&context, &vault, crate::plan::Wish::default()).await?;
     let turn = proving::Turn::try_take(&vault, "status").await;
     let fresh = BTreeMap::new();
     let proved =

@@ -468,7 +468,7 @@ fn credentials(
     let mut decided = secrets::decide(found, of_this_app, seen.vault, &wanted.secret, now);
     plan.foreign.secrets = std::mem::take(&mut decided.foreign);
 
-    if !seen.reissue {
+    if !seen.wish.reissue {
         let guard = if matches!(state, State::Found { .. }) && record.is_none() {
             Some(Diagnostic::new(
                 Code::VaultLost,

@@ -92,13 +92,18 @@ codes! {
     OtherVault = "other-vault", Error;
     /// Marks on an app contradict each other, or belong to another fleet.
     ConflictingMarks = "conflicting-marks", Error;
+    /// More existing apps would be changed than was allowed.
+    TooManyChanges = "too-many-changes", Error;
 }
 
 impl Code {
     /// Whether it stops the whole run: going on could renew hundreds of secrets, or touch what is
     /// not ours.
     pub const fn is_guard(self) -> bool {
-        matches!(self, Self::VaultLost | Self::OtherVault | Self::ConflictingMarks)
+        matches!(
+            self,
+            Self::VaultLost | Self::OtherVault | Self::ConflictingMarks | Self::TooManyChanges
+        )
     }
 }
 

@@ -9,6 +9,7 @@ pub mod diagnostic;
 pub mod manual;
 pub mod marks;
 mod permit;
+mod saved;
 pub mod secrets;
 pub mod step;
 mod tenant;
@@ -17,13 +18,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
-pub use self::permit::Permit;
 use self::{
     diagnostic::{Code, Diagnostic, Severity},
     manual::Manual,
     step::{Edit, Foreign, Step, Target},
+};
+pub use self::{
+    permit::Permit,
+    saved::{NotAPlan, SavedPlan},
 };
 use crate::{
     cloud::Cloud,
@@ -86,9 +89,25 @@ pub struct Seen {
     pub records: Records,
     /// Which vault that is.
     pub vault: VaultId,
-    /// Whether the operator said that a lost vault's secrets shall be issued again.
-    pub reissue: bool,
+    /// What the operator said.
+    pub wish: Wish,
 }
+
+/// What the operator said about changes, beyond the manifest.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Wish {
+    /// A lost vault's secrets shall be issued again.
+    pub reissue: bool,
+    /// How many of the existing apps may be changed at once; nothing where none are to be.
+    pub most_changes: Option<Percent>,
+}
+
+/// A share of the existing apps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Percent(pub u8);
+
+/// Up to here a change of all of them is nothing to wonder at.
+const FEW_APPS: usize = 10;
 
 impl Seen {
     /// The server's clock where the provider's directory was read; `fallback` where it was not.
@@ -300,7 +319,7 @@ pub fn plan(
             (wanted.key.clone(), tenant::plan(wanted, app, cloud, seen))
         })
         .collect();
-    Plan {
+    let mut plan = Plan {
         fleet: manifest.fleet.clone(),
         home: seen.home,
         apps,
@@ -308,7 +327,9 @@ pub fn plan(
         orphans: index.orphans(manifest),
         diagnostics,
         partial: *scope != Scope::all(manifest),
-    }
+    };
+    plan.diagnostics.extend(seen.wish.most_changes.and_then(|most| plan.too_many(most)));
+    plan
 }
 
 /// What the operator may not see, said once for the directory.
@@ -446,27 +467,63 @@ impl Plan {
         self
     }
 
+    /// Each app's steps, as they are written.
+    fn deeds(&self) -> BTreeMap<&AppKey, Vec<serde_json::Value>> {
+        let written = |step| serde_json::to_value(step).expect("a step is plain data");
+        self.apps.values().map(|app| (&app.key, app.steps.iter().map(written).collect())).collect()
+    }
+
     /// A fingerprint of what the plan would do: the same for the same steps on the same apps,
     /// whenever and wherever it is made. Times are not part of it.
     pub fn checksum(&self) -> String {
-        #[derive(Serialize)]
-        struct Deeds<'a> {
-            fleet: &'a FleetName,
-            home: TenantId,
-            apps: Vec<(&'a AppKey, &'a [Step])>,
-        }
-        let deeds = Deeds {
-            fleet: &self.fleet,
-            home: self.home,
-            apps: self
-                .apps
-                .values()
-                .filter(|app| !app.steps.is_empty())
-                .map(|app| (&app.key, app.steps.as_slice()))
-                .collect(),
+        saved::fingerprint(&self.fleet, self.home, &self.deeds())
+    }
+
+    /// The apps to which more would be done than a plan says that was signed off. What that one did
+    /// already is no more.
+    #[must_use]
+    pub fn beyond(&self, signed_off: &Self) -> BTreeSet<AppKey> {
+        let planned = |key| signed_off.apps.get(key).map_or(&[][..], |app| app.steps.as_slice());
+        self.apps
+            .values()
+            .filter(|app| app.steps.iter().any(|step| !planned(&app.key).contains(step)))
+            .map(|app| app.key.clone())
+            .collect()
+    }
+
+    /// How many of how many existing apps would be changed by more than a secret.
+    fn changed(&self) -> (usize, usize) {
+        let existing =
+            || self.apps.values().filter(|app| matches!(app.target, Target::Existing { .. }));
+        let changes = |app: &&AppPlan| {
+            app.steps.iter().any(|step| match step {
+                Step::PatchApplication { .. } => true,
+                Step::RestoreApplication { .. }
+                | Step::CreateApplication { .. }
+                | Step::RemoveSecret { .. }
+                | Step::AddSecret { .. } => false,
+            })
         };
-        let text = serde_json::to_vec(&deeds).expect("steps are plain data with text keys");
-        Sha256::digest(&text).iter().map(|byte| format!("{byte:02x}")).collect()
+        (existing().filter(changes).count(), existing().count())
+    }
+
+    /// Whether more existing apps would be changed than somebody thought likely: a slip in
+    /// `defaults` reaches them all.
+    fn too_many(&self, most: Percent) -> Option<Diagnostic> {
+        let (changed, existing) = self.changed();
+        if existing < FEW_APPS || changed * 100 <= usize::from(most.0) * existing {
+            return None;
+        }
+        let most = most.0;
+        Some(
+            Diagnostic::new(
+                Code::TooManyChanges,
+                format!(
+                    "{changed} of {existing} existing apps would be changed, more than {most} %"
+                ),
+            )
+            .hint("look at it with tenantry plan --full; --max-change-percent 100 lets it happen"),
+        )
     }
 }
 

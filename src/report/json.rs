@@ -18,8 +18,9 @@ pub(super) fn value(data: &impl Serialize) -> Value {
     serde_json::to_value(data).unwrap_or(Value::Null)
 }
 
-/// A plan as JSON. `sandbox` says whether it was made against the sandbox.
-pub fn plan(plan: &Plan, sandbox: bool) -> Value {
+/// A plan as JSON. `sandbox` says whether it was made against the sandbox, `reissue` whether a lost
+/// vault's secrets were to be made anew.
+pub fn plan(plan: &Plan, sandbox: bool, reissue: bool) -> Value {
     let apps: Vec<Value> = plan.apps.values().map(app).collect();
     let tenants: Vec<Value> = plan.tenants.values().map(tenant).collect();
     json!({
@@ -27,6 +28,8 @@ pub fn plan(plan: &Plan, sandbox: bool) -> Value {
         "fleet": plan.fleet,
         "home": plan.home,
         "sandbox": sandbox,
+        "partial": plan.partial,
+        "reissue": reissue,
         "checksum": plan.checksum(),
         "apps": apps,
         "tenants": tenants,

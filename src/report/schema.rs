@@ -121,7 +121,13 @@ pub fn plan() -> Value {
                 "tenants": list(tenant),
                 "summary": summary_of_plan(),
             }),
-            json!({ "home": guid(), "sandbox": { "type": "boolean" }, "diagnostics": list(diagnostic()) }),
+            json!({
+                "home": guid(),
+                "sandbox": { "type": "boolean" },
+                "partial": { "type": "boolean" },
+                "reissue": { "type": "boolean" },
+                "diagnostics": list(diagnostic()),
+            }),
         ),
     )
 }

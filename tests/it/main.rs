@@ -12,6 +12,7 @@ mod json;
 mod laws;
 mod manifest;
 mod people;
+mod signed;
 mod stage;
 mod support;
 mod tokens;

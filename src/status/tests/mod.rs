@@ -86,7 +86,7 @@ impl World {
             inventories: BTreeMap::new(),
             records: BTreeMap::new(),
             vault: VaultId::from_uuid(Uuid::from_u128(1)),
-            reissue: false,
+            wish: crate::plan::Wish::default(),
         };
         for tenant in manifest.tenants.values() {
             let app = &manifest.apps[&tenant.app];

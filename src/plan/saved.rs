@@ -1,0 +1,351 @@
+//! A plan that somebody signed off: read back, and held against the plan of now. What is carried
+//! out is always the plan of now; the saved one only says what it must be.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::{Plan, Scope};
+use crate::{
+    ids::{AppKey, FleetName, TenantId, TenantKey},
+    manifest::Manifest,
+};
+
+/// The version of the document that this build reads.
+const FORMAT_VERSION: u32 = 1;
+/// The kinds of steps that are named of an app, where more of them moved.
+const MOST_NAMED: usize = 10;
+
+/// A fingerprint of deeds: the same for the same steps on the same apps. The order in which an
+/// object's members are written is no part of it, so that a file may be formatted anew.
+pub(super) fn fingerprint(
+    fleet: &FleetName,
+    home: TenantId,
+    apps: &BTreeMap<&AppKey, Vec<Value>>,
+) -> String {
+    #[derive(Serialize)]
+    struct Deeds<'a> {
+        fleet: &'a FleetName,
+        home: TenantId,
+        apps: Vec<(&'a AppKey, Vec<Value>)>,
+    }
+    let mut sorted = Vec::new();
+    for (key, steps) in apps.iter().filter(|(_, steps)| !steps.is_empty()) {
+        let mut steps = steps.clone();
+        steps.iter_mut().for_each(Value::sort_all_objects);
+        sorted.push((*key, steps));
+    }
+    let deeds = Deeds { fleet, home, apps: sorted };
+    let text = serde_json::to_vec(&deeds).expect("steps are plain data with text keys");
+    Sha256::digest(&text).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A plan as a file holds it: what `plan --json` and `plan --out` write.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SavedPlan {
+    fleet: FleetName,
+    home: TenantId,
+    sandbox: bool,
+    /// Whether lost vaults' secrets were to be made anew.
+    pub reissue: bool,
+    partial: bool,
+    tenants: BTreeSet<TenantKey>,
+    checksum: String,
+    apps: BTreeMap<AppKey, Vec<Value>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Document {
+    format_version: u32,
+    fleet: FleetName,
+    home: TenantId,
+    sandbox: bool,
+    reissue: bool,
+    partial: bool,
+    checksum: String,
+    apps: Vec<SavedApp>,
+    tenants: Vec<SavedTenant>,
+}
+
+#[derive(Deserialize)]
+struct SavedApp {
+    key: AppKey,
+    steps: Vec<Value>,
+}
+
+#[derive(Deserialize)]
+struct SavedTenant {
+    key: TenantKey,
+}
+
+/// Why a file is no plan that can be held against another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotAPlan {
+    /// It is something else, and how it shows.
+    Foreign(String),
+    /// It was changed after it was written: its steps are not those of its checksum.
+    Altered,
+}
+
+impl fmt::Display for NotAPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Foreign(why) => write!(f, "it is no plan of tenantry's: {why}"),
+            Self::Altered => f.write_str(
+                "it was changed after it was written: its steps are not those of its checksum",
+            ),
+        }
+    }
+}
+
+impl SavedPlan {
+    /// Reads the document.
+    ///
+    /// # Errors
+    /// It is no such document, or its steps are not those of its checksum.
+    pub fn parse(text: &str) -> Result<Self, NotAPlan> {
+        let foreign = |why: String| NotAPlan::Foreign(why);
+        let document: Document =
+            serde_json::from_str(text).map_err(|error| foreign(error.to_string()))?;
+        let Document {
+            format_version,
+            fleet,
+            home,
+            sandbox,
+            reissue,
+            partial,
+            checksum,
+            apps: listed,
+            tenants,
+        } = document;
+        if format_version != FORMAT_VERSION {
+            return Err(foreign(format!(
+                "its format is {format_version}, this build reads {FORMAT_VERSION}"
+            )));
+        }
+        let many = listed.len();
+        let apps: BTreeMap<_, _> = listed.into_iter().map(|app| (app.key, app.steps)).collect();
+        if apps.len() != many {
+            return Err(foreign("it names an app twice".to_owned()));
+        }
+        let deeds = apps.iter().map(|(key, steps)| (key, steps.clone())).collect();
+        if fingerprint(&fleet, home, &deeds) != checksum {
+            return Err(NotAPlan::Altered);
+        }
+        let tenants = tenants.into_iter().map(|tenant| tenant.key).collect();
+        Ok(Self { fleet, home, sandbox, reissue, partial, tenants, checksum, apps })
+    }
+
+    /// The checksum.
+    pub fn checksum(&self) -> &str {
+        &self.checksum
+    }
+
+    /// The part of the manifest that it is about.
+    pub fn scope(&self, manifest: &Manifest) -> Scope {
+        if self.partial { Scope::of(manifest, self.tenants.clone()) } else { Scope::all(manifest) }
+    }
+
+    /// What is not as it was when it was saved, a line each; nothing where the plan of now does the
+    /// very same.
+    pub fn moved(&self, now: &Plan, sandbox: bool) -> Vec<String> {
+        let mut moved = Vec::new();
+        if self.sandbox != sandbox {
+            let of = |sandbox| if sandbox { "the sandbox" } else { "Microsoft" };
+            moved.push(format!("it was made against {}, not {}", of(self.sandbox), of(sandbox)));
+        }
+        if self.fleet != now.fleet {
+            moved.push(format!("it is of the fleet {}, this one is {}", self.fleet, now.fleet));
+        }
+        if self.home != now.home {
+            moved.push(format!("its home is the directory {}, now {}", self.home, now.home));
+        }
+        for tenant in self.tenants.iter().filter(|key| !now.tenants.contains_key(*key)) {
+            moved.push(format!("tenant {tenant} is not in the manifest any more"));
+        }
+        let deeds = now.deeds();
+        let keys: BTreeSet<_> = self.apps.keys().chain(deeds.keys().copied()).collect();
+        for key in keys {
+            let none = Vec::new();
+            let (was, is) = (self.apps.get(key).unwrap_or(&none), deeds.get(key).unwrap_or(&none));
+            moved.extend(difference(was, is).into_iter().map(|what| format!("{key}: {what}")));
+        }
+        if moved.is_empty() && self.checksum != now.checksum() {
+            moved.push("its checksum differs".to_owned());
+        }
+        moved
+    }
+}
+
+/// How one app's steps moved.
+fn difference(was: &[Value], is: &[Value]) -> Vec<String> {
+    if was == is {
+        return Vec::new();
+    }
+    let kind = |step: &Value| step["kind"].as_str().unwrap_or("a step").to_owned();
+    let gone = was.iter().filter(|step| !is.contains(step)).map(&kind);
+    let new: Vec<_> = is.iter().filter(|step| !was.contains(step)).map(&kind).collect();
+    let mut lines = Vec::new();
+    let mut differs = BTreeSet::new();
+    for kind in gone {
+        if new.contains(&kind) {
+            differs.insert(kind.clone());
+            lines.push(format!("{kind} is another than was planned"));
+        } else {
+            lines.push(format!("{kind} is not planned any more"));
+        }
+    }
+    lines.extend(
+        new.into_iter().filter(|k| !differs.contains(k)).map(|kind| format!("{kind} is new")),
+    );
+    if lines.is_empty() {
+        lines.push("its steps come in another order".to_owned());
+    }
+    lines.truncate(MOST_NAMED);
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::{
+        connector::Connector,
+        ids::ObjectId,
+        lifetime::Lifetime,
+        manifest::Layout,
+        plan::{
+            AppPlan,
+            step::{Foreign, SecretReason, Step, Target},
+        },
+    };
+
+    fn app(key: &str, steps: Vec<Step>) -> AppPlan {
+        AppPlan {
+            key: key.parse().unwrap(),
+            display_name: key.to_owned(),
+            layout: Layout::PerTenant,
+            connector: Connector::GraphSecurity,
+            directory: None,
+            target: Target::Absent,
+            steps,
+            pins: BTreeMap::new(),
+            diagnostics: Vec::new(),
+            foreign: Foreign::default(),
+        }
+    }
+
+    fn plan(apps: Vec<AppPlan>) -> Plan {
+        Plan {
+            fleet: "acme-soc".parse().unwrap(),
+            home: TenantId::from_uuid(Uuid::from_u128(9)),
+            apps: apps.into_iter().map(|app| (app.key.clone(), app)).collect(),
+            tenants: BTreeMap::new(),
+            orphans: Vec::new(),
+            diagnostics: Vec::new(),
+            partial: false,
+        }
+    }
+
+    fn secret(reason: SecretReason) -> Step {
+        Step::AddSecret {
+            lifetime: Lifetime::new(jiff::Span::new().years(1)),
+            reason,
+            capped_by: None,
+        }
+    }
+
+    fn restore(id: u128) -> Step {
+        Step::RestoreApplication { object_id: ObjectId::from_uuid(Uuid::from_u128(id)) }
+    }
+
+    fn written(plan: &Plan) -> serde_json::Value {
+        let apps: Vec<_> =
+            plan.apps.values().map(|app| json!({"key": app.key, "steps": app.steps})).collect();
+        json!({
+            "formatVersion": 1, "fleet": plan.fleet, "home": plan.home, "sandbox": false,
+            "reissue": false, "partial": false, "checksum": plan.checksum(), "apps": apps,
+            "tenants": [],
+        })
+    }
+
+    #[test]
+    fn a_plan_is_found_again_and_each_difference_is_named() {
+        let first = plan(vec![
+            app("a", vec![restore(1), secret(SecretReason::First)]),
+            app("b", vec![secret(SecretReason::Renewal)]),
+        ]);
+        let saved = SavedPlan::parse(&written(&first).to_string()).unwrap();
+        assert_eq!(saved.moved(&first, false), Vec::<String>::new());
+        assert_eq!(saved.moved(&first, true).len(), 1);
+        for (now, said) in [
+            (vec![app("a", vec![restore(1), secret(SecretReason::First)])], "b: add-secret is not"),
+            (
+                vec![
+                    app("a", vec![restore(2), secret(SecretReason::First)]),
+                    app("b", vec![secret(SecretReason::Renewal)]),
+                ],
+                "a: restore-application is another",
+            ),
+            (
+                vec![
+                    app("a", vec![secret(SecretReason::First), restore(1)]),
+                    app("b", vec![secret(SecretReason::Renewal)]),
+                ],
+                "a: its steps come in another order",
+            ),
+            (
+                vec![
+                    app("a", vec![restore(1), secret(SecretReason::First)]),
+                    app("b", vec![secret(SecretReason::Renewal)]),
+                    app("c", vec![restore(3)]),
+                ],
+                "c: restore-application is new",
+            ),
+        ] {
+            let moved = saved.moved(&plan(now), false);
+            assert!(moved.len() == 1 && moved[0].starts_with(said), "{said}: {moved:?}");
+        }
+        // Apps without a step are no deeds.
+        let mut idle = first.clone();
+        idle.apps.insert("z".parse().unwrap(), app("z", Vec::new()));
+        assert_eq!(saved.moved(&idle, false), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_file_whose_steps_are_not_its_checksums_is_refused() {
+        let first = written(&plan(vec![app("a", vec![restore(1)])]));
+        let mut altered = first.clone();
+        altered["apps"][0]["steps"][0]["objectId"] = json!(Uuid::from_u128(2));
+        assert_eq!(SavedPlan::parse(&altered.to_string()), Err(NotAPlan::Altered));
+        let mut twice = first.clone();
+        let again = twice["apps"][0].clone();
+        twice["apps"].as_array_mut().unwrap().push(again);
+        assert!(matches!(SavedPlan::parse(&twice.to_string()), Err(NotAPlan::Foreign(_))));
+        let mut formatted = first;
+        formatted.sort_all_objects();
+        assert!(SavedPlan::parse(&formatted.to_string()).is_ok());
+    }
+
+    #[test]
+    fn what_is_left_of_a_signed_plan_is_not_beyond_it() {
+        let signed = plan(vec![
+            app("a", vec![restore(1), secret(SecretReason::First)]),
+            app("b", vec![restore(2)]),
+        ]);
+        let now = plan(vec![
+            app("a", vec![secret(SecretReason::First)]),
+            app("b", vec![restore(2), secret(SecretReason::First)]),
+            app("c", Vec::new()),
+        ]);
+        assert_eq!(now.beyond(&signed), ["b".parse().unwrap()].into());
+    }
+}
