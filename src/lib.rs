@@ -29,5 +29,6 @@ pub mod sandbox;
 pub mod secret;
 pub mod status;
 pub mod stop;
+pub mod text;
 pub mod vault;
 pub mod verdict;

@@ -65,7 +65,7 @@ pub(super) struct ConsentArgs {
     /// Fail where this is left: pending, expiring, not-reading; may be repeated
     #[arg(long, value_name = "WHAT", value_delimiter = ',')]
     fail_on: Vec<FailOn>,
-    /// How long to wait for people
+    /// How long to wait for people; nobody's answer in that time is a failure
     #[arg(long, value_name = "TIME", default_value = "10m", value_parser = super::duration)]
     wait: Duration,
 }

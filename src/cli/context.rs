@@ -54,8 +54,13 @@ pub(super) fn sources(common: &Common) -> Vec<Source> {
 /// Why there is no manifest, as the user sees it.
 pub(super) fn no_manifest(common: &Common, error: &LoadError) -> Trouble {
     match error {
-        LoadError::Unreadable { hint, .. } => {
-            let trouble = Trouble::new(Verdict::Failed, error.to_string());
+        LoadError::Unreadable { error: why, hint, .. } => {
+            // A file that is not there was named wrongly, or the folder is the wrong one.
+            let verdict = match why.kind() {
+                std::io::ErrorKind::NotFound => Verdict::Usage,
+                _ => Verdict::Failed,
+            };
+            let trouble = Trouble::new(verdict, error.to_string());
             match hint {
                 Some(hint) => trouble.next(hint),
                 None => trouble,

@@ -106,7 +106,8 @@ impl RevealError {
     pub(super) fn severity(&self) -> Severity {
         match self {
             Self::Vault(error) | Self::NotAudited(error) => error.severity(),
-            Self::NoSuchKey { .. } | Self::Nothing { .. } | Self::Output(_) => Severity::Failed,
+            Self::NoSuchKey { .. } => Severity::Usage,
+            Self::Nothing { .. } | Self::Output(_) => Severity::Failed,
         }
     }
 

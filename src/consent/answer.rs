@@ -6,7 +6,7 @@
 
 use url::form_urlencoded;
 
-use crate::secret::Secret;
+use crate::{secret::Secret, text::one_line};
 
 /// The longest address that is read, in bytes: codes have about two thousand.
 pub const LONGEST: usize = 16 * 1024;
@@ -150,24 +150,7 @@ pub(super) fn aadsts(text: &str) -> Option<String> {
 
 /// A foreign text as one short line: nothing that moves a cursor or turns the writing direction.
 pub(super) fn cleaned(text: &str) -> String {
-    let mut words = String::new();
-    for word in text.split(|c: char| c.is_whitespace() || c.is_control()) {
-        if !word.is_empty() && !words.is_empty() {
-            words.push(' ');
-        }
-        words.extend(word.chars().filter(|c| !unseen(*c)));
-    }
-    if words.chars().count() > LONGEST_TEXT {
-        words = words.chars().take(LONGEST_TEXT).chain(['…']).collect();
-    }
-    words.trim().to_owned()
-}
-
-fn unseen(c: char) -> bool {
-    matches!(
-        c,
-        '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
-    )
+    one_line(text, LONGEST_TEXT)
 }
 
 #[cfg(test)]

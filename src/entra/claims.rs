@@ -13,6 +13,7 @@ use uuid::Uuid;
 use crate::{
     failure::{Cause, Failure},
     ids::{ClientId, ResourceId, TenantId},
+    text::one_line,
 };
 
 /// The code of a failure in which a directory gave a token of another: the claim that says so.
@@ -109,6 +110,18 @@ fn take<T: DeserializeOwned + Default>(
     }
 }
 
+/// The longest name or permission that is believed.
+const LONGEST: usize = 300;
+
+/// A claim in words: some of them the customer chooses.
+fn words(
+    all: &mut Map<String, Value>,
+    odd: &mut BTreeSet<&'static str>,
+    name: &'static str,
+) -> Option<String> {
+    take::<Option<String>>(all, odd, name).map(|text| one_line(&text, LONGEST))
+}
+
 impl Claims {
     /// Reads a token; one that is not a JWT says nothing.
     pub(crate) fn read(token: &str) -> Self {
@@ -130,15 +143,18 @@ impl Claims {
             aud: take(all, &mut odd, "aud"),
             appid: take(all, &mut odd, "appid"),
             azp: take(all, &mut odd, "azp"),
-            app_displayname: take(all, &mut odd, "app_displayname"),
-            name: take(all, &mut odd, "name"),
-            upn: take(all, &mut odd, "upn"),
-            preferred_username: take(all, &mut odd, "preferred_username"),
-            unique_name: take(all, &mut odd, "unique_name"),
-            email: take(all, &mut odd, "email"),
+            app_displayname: words(all, &mut odd, "app_displayname"),
+            name: words(all, &mut odd, "name"),
+            upn: words(all, &mut odd, "upn"),
+            preferred_username: words(all, &mut odd, "preferred_username"),
+            unique_name: words(all, &mut odd, "unique_name"),
+            email: words(all, &mut odd, "email"),
             wids: take(all, &mut odd, "wids"),
             idtyp: take(all, &mut odd, "idtyp"),
-            roles: take(all, &mut odd, "roles"),
+            roles: take::<BTreeSet<String>>(all, &mut odd, "roles")
+                .iter()
+                .map(|role| one_line(role, LONGEST))
+                .collect(),
             scp: take(all, &mut odd, "scp"),
             odd: BTreeSet::new(),
         };
@@ -201,7 +217,11 @@ impl Claims {
 
     /// The delegated scopes.
     pub(crate) fn scopes(&self) -> BTreeSet<String> {
-        self.scp.iter().flat_map(|s| s.split_whitespace()).map(str::to_owned).collect()
+        self.scp
+            .iter()
+            .flat_map(|scopes| scopes.split_whitespace())
+            .map(|scope| one_line(scope, LONGEST))
+            .collect()
     }
 }
 
@@ -256,6 +276,12 @@ mod tests {
         let refused = odd.check(&wanted(Bearer::Person)).unwrap_err();
         assert_eq!((refused.cause, refused.code), (Cause::Garbled, None));
         assert!(refused.message.contains("`wids`"), "{}", refused.message);
+        let hostile = Claims::read(&token(
+            r#"{"upn":"a\u202e\u001b[2J@b","roles":["X\u200b.Y"],"scp":"U\u0007.R V"}"#,
+        ));
+        assert_eq!(hostile.upn.as_deref(), Some("a [2J@b"));
+        assert!(hostile.roles.contains("X.Y"));
+        assert!(hostile.scopes().iter().all(|scope| !scope.chars().any(crate::text::steers)));
         let null = Claims::read(&token(&format!(r#"{{"tid":"{directory}","wids":null}}"#)));
         assert_eq!(null.check(&wanted(Bearer::Person)), Ok(()));
     }

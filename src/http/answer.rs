@@ -23,7 +23,10 @@ use super::{
     hint,
     notice::Service,
 };
-use crate::failure::{Cause, Failure};
+use crate::{
+    failure::{Cause, Failure},
+    text::one_line,
+};
 
 /// Whether a failed call may be tried again at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -281,24 +284,12 @@ fn wait_in_words(status: u16, message: &str) -> Option<Duration> {
     unit.starts_with("second").then(|| number.parse().ok()).flatten().map(Duration::from_secs)
 }
 
+/// The most characters of a service's words.
+const LONGEST: usize = 600;
+
 /// A service's words in one line of bounded length, without anything a terminal would obey.
 fn tidy(words: &str) -> String {
-    const LONGEST: usize = 600;
-    let mut line = String::new();
-    for word in words.split(|c: char| c.is_whitespace() || c.is_control()) {
-        if word.is_empty() {
-            continue;
-        }
-        if line.chars().count() + word.chars().count() > LONGEST {
-            line.push('…');
-            break;
-        }
-        if !line.is_empty() {
-            line.push(' ');
-        }
-        line.push_str(word);
-    }
-    line
+    one_line(words, LONGEST)
 }
 
 #[cfg(test)]

@@ -363,8 +363,5 @@ pub(super) fn shown(text: &str) -> String {
 
 /// The character itself, or a replacement for one that steers the terminal.
 pub(super) fn harmless(c: char) -> char {
-    let turns =
-        matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}');
-    let breaks = matches!(c, '\u{2028}' | '\u{2029}');
-    if c.is_control() || turns || breaks { '\u{fffd}' } else { c }
+    if crate::text::steers(c) { char::REPLACEMENT_CHARACTER } else { c }
 }

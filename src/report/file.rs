@@ -73,15 +73,19 @@ fn markdown_text(text: &str) -> String {
     let mut escaped = String::new();
     for c in clean(text).chars() {
         match c {
+            // A backslash does not keep it from calling somebody.
+            '@' => escaped.push_str("@<!-- -->"),
             '<' => escaped.push_str("&lt;"),
-            '\\' | '|' | '[' | ']' | '(' | ')' | '!' | '`' | '*' | '_' | '#' => {
+            '\\' | '|' | '[' | ']' | '(' | ')' | '!' | '`' | '*' | '_' | '#' | ':' | '~' => {
                 escaped.push('\\');
                 escaped.push(c);
             }
             _ => escaped.push(c),
         }
     }
-    escaped
+    // What `www.` begins is a link where GitHub shows it
+    // (<https://github.github.com/gfm/#autolinks-extension->).
+    escaped.replace("www.", "www\\.").replace("WWW.", "WWW\\.")
 }
 
 /// The status as Markdown.
@@ -278,7 +282,10 @@ mod tests {
 
     #[test]
     fn a_name_in_a_report_is_only_a_name() {
-        assert_eq!(markdown_text("![x](http://e)|<b>"), "\\!\\[x\\]\\(http://e\\)\\|&lt;b>");
+        let escaped = "\\!\\[x\\]\\(http\\://e\\)\\|&lt;b>";
+        assert_eq!(markdown_text("![x](http://e)|<b>"), escaped);
+        // Neither calls somebody, nor becomes a link by itself.
+        assert_eq!(markdown_text("@octocat www.e.example"), "@<!-- -->octocat www\\.e.example");
     }
 
     #[test]

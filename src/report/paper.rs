@@ -67,14 +67,9 @@ impl Word {
     }
 }
 
-/// Text without control characters, among them those that turn the writing direction.
+/// Text without characters that steer whatever shows it.
 pub fn clean(text: &str) -> String {
-    text.chars()
-        .map(|c| {
-            let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-            if c.is_control() || turns { '\u{fffd}' } else { c }
-        })
-        .collect()
+    crate::text::marked(text)
 }
 
 /// A text of at most `most` columns, its end cut off where it is longer.

@@ -13,6 +13,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("ids", &[]),
     ("lifetime", &[]),
     ("stop", &[]),
+    ("text", &[]),
     ("sandbox", &[]),
     ("failure", &[]),
     ("verdict", &["stop"]),
@@ -21,7 +22,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("connector", &["ids", "registration"]),
     ("links", &["cloud", "ids", "registration"]),
     ("inventory", &["failure", "ids", "lifetime", "registration"]),
-    ("manifest", &["cloud", "connector", "ids", "lifetime", "registration"]),
+    ("manifest", &["cloud", "connector", "ids", "lifetime", "registration", "text"]),
     ("vault", &["ids", "manifest", "secret"]),
     (
         "plan",
@@ -54,8 +55,8 @@ const ROOMS: &[(&str, &[&str])] = &[
         ],
     ),
     ("event", &["failure", "ids", "plan", "status"]),
-    ("http", &["cloud", "failure", "ids"]),
-    ("entra", &["cloud", "connector", "failure", "http", "ids", "secret"]),
+    ("http", &["cloud", "failure", "ids", "text"]),
+    ("entra", &["cloud", "connector", "failure", "http", "ids", "secret", "text"]),
     (
         "graph",
         &[
@@ -120,6 +121,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "registration",
             "secret",
             "stop",
+            "text",
             "vault",
         ],
     ),
@@ -136,6 +138,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "plan",
             "registration",
             "status",
+            "text",
             "verdict",
         ],
     ),

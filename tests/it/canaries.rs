@@ -206,7 +206,7 @@ fn no_run_tells_a_secret() {
     run(&["plan", "--report", "plan.md"], 0);
     run(&["plan", "--report", "plan.csv"], 0);
     run(&["reveal", "contoso", "--field", "client-id"], 0);
-    run(&["reveal", "nobody"], 1);
+    run(&["reveal", "nobody"], 64);
     stage.sandbox.advance("P340D").unwrap();
     run(&["plan", "--json"], 0);
     run(&["apply", "--yes", "--json", "-vv"], 0);

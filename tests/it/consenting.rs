@@ -433,6 +433,46 @@ fn in_terminal(stage: &Stage, args: &[&str]) -> Command {
     command
 }
 
+#[test]
+fn what_is_pasted_is_not_shown_and_the_terminal_is_as_it_was_afterwards() {
+    let stage = consented();
+    let mut command = in_terminal(&stage, &["consent", "tailspin", "--paste"]);
+    let script = command.get_args().nth(1).unwrap().to_str().unwrap().replace("exec ", "");
+    let script = format!("{script}; echo ended $?; stty -a");
+    command = {
+        let mut again = Command::new("script");
+        again.args(["-qec", &script, "/dev/null"]);
+        again.current_dir(command.get_current_dir().unwrap()).env_clear();
+        again.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        again
+    };
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("script, of util-linux");
+    let mut keyboard = child.stdin.take().unwrap();
+    let mut screen = BufReader::new(child.stdout.take().unwrap());
+    let (mut shown, mut link) = (String::new(), None);
+    while link.is_none() {
+        let mut line = String::new();
+        assert!(screen.read_line(&mut line).unwrap() > 0, "{shown}");
+        link = link_in(&line).map(str::to_owned);
+        shown.push_str(&line);
+    }
+    let address = landed(&stage, link.unwrap().trim());
+    writeln!(keyboard, "{address}").unwrap();
+    screen.read_to_string(&mut shown).unwrap();
+    child.wait().unwrap();
+    let url = url::Url::parse(&address).unwrap();
+    let (_, code) = url.query_pairs().find(|(name, _)| name == "code").unwrap();
+    assert!(code.len() > 20 && !shown.contains(&*code), "{shown}");
+    assert!(shown.contains("ended 0") && holds_token(&stage, "tailspin"), "{shown}");
+    let modes = shown.split("ended 0").nth(1).unwrap();
+    assert!(modes.contains(" echo ") && !modes.contains("-echo "), "{modes}");
+}
+
 fn quoted(word: &std::ffi::OsStr) -> String {
     format!("'{}'", word.to_str().unwrap())
 }

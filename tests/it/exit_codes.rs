@@ -51,10 +51,41 @@ fn a_failure_is_1_and_a_part_of_it_4() {
     fault(&stage, "application.list", 400);
     stage.run(&["plan", "--detailed-exitcode"]).exits(1);
     stage.run(&["status", "--fail-on", "pending"]).exits(1);
-    // A manifest that is not there is no mistake in a manifest.
-    let mut command = stage.command(&["plan"]);
-    command.current_dir(stage.path("world"));
-    finish(command, &["plan"]).exits(1);
+}
+
+#[test]
+fn a_file_or_a_tenant_that_is_not_there_is_wrong_usage_for_every_verb() {
+    let stage = Stage::with_vault(ONE);
+    for verb in [
+        &["plan"][..],
+        &["apply"],
+        &["status"],
+        &["consent"],
+        &["explain", "contoso"],
+        &["attest", "contoso", "--by", "Ada"],
+        &["tokens", "refresh"],
+        &["doctor"],
+        &["reveal", "contoso"],
+        &["vault", "init"],
+        &["validate"],
+        &["export", "contoso", "--format", "consent-page"],
+    ] {
+        let mut command = stage.command(verb);
+        command.current_dir(stage.path("world"));
+        finish(command, verb).exits(64);
+        let named: Vec<_> = verb.iter().copied().chain(["-f", "nowhere.yaml"]).collect();
+        stage.run(&named).exits(64);
+    }
+    for verb in [
+        &["explain", "nobody"][..],
+        &["consent", "nobody"],
+        &["reveal", "nobody"],
+        &["attest", "nobody", "--by", "Ada"],
+        &["status", "--tenant", "nobody"],
+        &["export", "nobody", "--format", "consent-page"],
+    ] {
+        stage.run(verb).exits(64);
+    }
 }
 
 #[test]

@@ -111,6 +111,7 @@ fn has_display() -> bool {
 pub(super) async fn paste(context: &Context, desk: &Desk, wait: Duration) {
     // Registered without a port; nobody listens there, and the address is all that is wanted.
     let Ok(redirect) = Url::parse(LOOPBACK_PAGE) else { return };
+    let _unseen = Unseen::begin();
     let mut lines = lines();
     let mut number = 0;
     // Longer as it goes on: an analyst's turn comes after the consent.
@@ -154,6 +155,37 @@ pub(super) async fn paste(context: &Context, desk: &Desk, wait: Duration) {
             }
         }
         number += 1;
+    }
+}
+
+/// What is typed is not shown, for as long as this lives: the address holds a code, and a terminal's
+/// scrollback is kept by some.
+struct Unseen(Option<rustix::termios::Termios>);
+
+impl Unseen {
+    fn begin() -> Self {
+        use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+        let input = std::io::stdin();
+        // What is no terminal shows nothing.
+        let Ok(was) = tcgetattr(&input) else { return Self(None) };
+        let mut unseen = was.clone();
+        unseen.local_modes.remove(LocalModes::ECHO);
+        // The end of a line is shown, so that one sees that it was taken.
+        unseen.local_modes.insert(LocalModes::ECHONL);
+        match tcsetattr(&input, OptionalActions::Now, &unseen) {
+            Ok(()) => Self(Some(was)),
+            Err(_) => Self(None),
+        }
+    }
+}
+
+impl Drop for Unseen {
+    fn drop(&mut self) {
+        if let Some(was) = &self.0 {
+            let input = std::io::stdin();
+            // Where the terminal is gone there is nothing to mend.
+            let _ = rustix::termios::tcsetattr(&input, rustix::termios::OptionalActions::Now, was);
+        }
     }
 }
 

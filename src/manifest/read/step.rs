@@ -168,11 +168,14 @@ impl<T: Leaf> Read for T {
         de: D,
     ) -> Result<Option<Self>, D::Error> {
         let text = text(de)?;
-        if let Some(control) = text.chars().find(|c| c.is_control()) {
-            let code = u32::from(control);
-            let what = match control {
+        if let Some((before, steers)) =
+            text.chars().enumerate().find(|(_, c)| crate::text::steers(*c))
+        {
+            let (code, nth) = (u32::from(steers), before + 1);
+            let what = match steers {
                 '\n' => "must be one line".to_owned(),
-                _ => format!("holds the control character U+{code:04X}"),
+                c if c.is_control() => format!("holds the control character U+{code:04X}"),
+                _ => format!("holds the invisible character U+{code:04X} (character {nth})"),
             };
             cx.wrong(at, Wrong::new(what));
             return Ok(None);

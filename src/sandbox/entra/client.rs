@@ -4,7 +4,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{errors::Aadsts, jwt, token::Form};
+use super::{errors::Aadsts, jwt, refusals, token::Form};
 use crate::sandbox::{
     engine::State,
     http::{Request, percent_decode},
@@ -110,14 +110,7 @@ pub(super) fn known<'w>(
             ),
         ));
     };
-    if principal["accountEnabled"] == false {
-        return Err(Aadsts::new(
-            400,
-            "unauthorized_client",
-            7_000_112,
-            format!("Application '{client}'({}) is disabled.", app.name()),
-        ));
-    }
+    refusals::enabled(directory, app)?;
     Ok((app, principal.clone()))
 }
 

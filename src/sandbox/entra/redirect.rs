@@ -88,9 +88,18 @@ fn parts(uri: &str) -> Option<Parts<'_>> {
     if authority.contains('@') {
         return None;
     }
-    let (host, port) = authority.split_once(':').unwrap_or((authority, ""));
+    let (host, port) = match authority.split_once(':') {
+        None => (authority, ""),
+        // `localhost:evil.example` is nobody's port.
+        Some((_, port)) if !is_port(port) => return None,
+        Some(both) => both,
+    };
     // No path and the root are the same address.
     Some(Parts { scheme, host, port, rest: if rest.is_empty() { "/" } else { rest } })
+}
+
+fn is_port(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_digit()) && text.parse::<u16>().is_ok()
 }
 
 #[cfg(test)]
@@ -112,6 +121,13 @@ mod tests {
             ("https://a.example/x", "https://a.example/x?y=1", false),
             ("https://a.example/x", "https://b@a.example/x", false),
             ("http://localhost/x", "http://localhost.evil.example/x", false),
+            ("http://localhost/x", "http://localhost:evil.example/x", false),
+            ("http://localhost/x", "http://localhost:80@evil.example/x", false),
+            ("http://localhost/x", "http://localhost@evil.example/x", false),
+            ("http://localhost/x", "http://localhost:80:80/x", false),
+            ("http://localhost/x", "http://localhost:+80/x", false),
+            ("http://localhost/x", "http://localhost:65536/x", false),
+            ("http://localhost/x", "http://localhost:/x", false),
         ] {
             assert_eq!(matches(registered, asked), same, "{registered} {asked}");
         }

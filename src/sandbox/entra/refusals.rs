@@ -13,7 +13,9 @@ use crate::sandbox::{
     random,
     world::{
         World,
-        directory::{Directory, SignInPolicy},
+        apps::App,
+        directory::{Directory, SignInPolicy, User},
+        people,
     },
 };
 
@@ -74,6 +76,62 @@ pub(super) fn alive(
 /// 50057.
 pub(super) fn disabled() -> Aadsts {
     Aadsts::invalid_grant(50_057, "The user account is disabled.")
+}
+
+/// 7000112: an app that is disabled, at its owner or in this directory.
+pub(super) fn enabled(directory: &Directory, app: &App) -> Result<(), Aadsts> {
+    let principal = directory.principals.by_app_id(app.app_id());
+    let here = |name: &str| principal.is_some_and(|p| p[name] == true);
+    let barred = principal.is_some_and(|p| p["accountEnabled"] == false);
+    if !(app.is_disabled() || here("isDisabled") || barred) {
+        return Ok(());
+    }
+    Err(Aadsts::new(
+        400,
+        "unauthorized_client",
+        7_000_112,
+        format!("Application '{}'({}) is disabled.", app.app_id(), app.name()),
+    ))
+}
+
+/// Whether `principal`, a user or a service principal, is assigned to an app of the directory. One
+/// that the directory does not know, or that asks for no assignment, lets everybody in
+/// (<https://learn.microsoft.com/en-us/entra/identity/enterprise-apps/what-is-access-management>).
+pub(super) fn lets_in(directory: &Directory, app: &str, principal: &str) -> bool {
+    let Some(target) = directory.principal_by_app_id(app) else {
+        return true;
+    };
+    target["appRoleAssignmentRequired"] != true
+        || directory
+            .assignments
+            .iter()
+            .any(|a| a["principalId"] == principal && a["resourceId"] == target["id"])
+}
+
+/// 50105: a user whom the client or the API asks to be assigned, and who is not.
+pub(super) fn assigned(
+    directory: &Directory,
+    app: &App,
+    resource: &str,
+    user: &User,
+) -> Result<(), Aadsts> {
+    let closed = [app.app_id(), resource].into_iter().find(|a| !lets_in(directory, a, &user.id));
+    let Some(closed) = closed else {
+        return Ok(());
+    };
+    let name = directory.principal_by_app_id(closed).map(|p| p["displayName"].clone());
+    let name = name.as_ref().and_then(serde_json::Value::as_str).unwrap_or_default();
+    Err(Aadsts::invalid_grant(
+        50_105,
+        format!(
+            "Your administrator has configured the application {name} ('{closed}') to block users unless \
+             they are specifically granted ('assigned') access to the application. The signed in user '{}' \
+             is blocked because they are not a direct member of a group with access, nor had access \
+             directly assigned by an administrator. Please contact your administrator to assign access to \
+             this application.",
+            people::signs_in_with(user)
+        ),
+    ))
 }
 
 /// 53003: Conditional Access says no, and what a new sign-in would have to satisfy.

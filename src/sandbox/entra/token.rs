@@ -5,7 +5,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{client, errors::Aadsts, user_token};
+use super::{client, errors::Aadsts, refusals, user_token};
 use crate::sandbox::{
     engine::{Context, State},
     http::{Request, Response, form_pairs},
@@ -142,6 +142,19 @@ fn token(
             ),
         )
     })?;
+    let id = principal["id"].as_str().unwrap_or_default();
+    let target_id = target["appId"].as_str().unwrap_or_default();
+    if !refusals::lets_in(directory, target_id, id) {
+        return Err(Aadsts::invalid_grant(
+            501_051,
+            format!(
+                "Application '{}'({}) is not assigned to a role for the application '{resource}'({}).",
+                app.app_id(),
+                app.name(),
+                target["displayName"].as_str().unwrap_or_default()
+            ),
+        ));
+    }
     let seconds = now.as_second();
     let claims = claims(directory, app, &principal, &target, &resource, seconds);
     let access_token = context.signer.sign(&claims);

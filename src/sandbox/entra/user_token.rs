@@ -16,7 +16,7 @@ use super::{
     errors::Aadsts,
     grants::{self, OPENID},
     redirect::Platform,
-    refusals::{INACTIVE_DAYS, alive, disabled, malformed, not_consented, policy, stranger},
+    refusals::{self, INACTIVE_DAYS, alive, disabled, malformed, not_consented, policy, stranger},
     scopes::{self, Names, Offline, Wanted},
     token::{self, Endpoint, Form, LIFETIME},
 };
@@ -28,7 +28,7 @@ use crate::sandbox::{
         World,
         apps::App,
         directory::{Directory, User},
-        people,
+        first_party, people,
     },
 };
 
@@ -83,7 +83,9 @@ pub(super) fn redeem(
         Platform::SinglePage | Platform::PublicClient => {}
     }
     bound(&code, &claimed, form, directory, now)?;
-    let wanted = wanted(form, endpoint, directory, request, context, code.wanted.clone())?;
+    let mut wanted = wanted(form, endpoint, directory, request, context, code.wanted.clone())?;
+    // Whether a refresh token was asked for, the link said; a page cannot ask for one more.
+    wanted.offline = code.wanted.offline;
     let user = user(&state.world, directory, app, &code.account)?;
     let signed_in = SignedIn {
         directory,
@@ -95,11 +97,15 @@ pub(super) fn redeem(
         since: code.issued,
         nonce: code.nonce.clone(),
     };
-    let refresh = match (signed_in.wanted.offline, code.platform) {
-        (Offline::Access, Platform::Web) => Renewal::Give,
-        (Offline::Access, Platform::SinglePage | Platform::PublicClient) | (Offline::No, _) => {
-            Renewal::Withhold
-        }
+    // Asked for, and consented to; the older version asks nobody.
+    let lasting = signed_in.wanted.offline == Offline::Access
+        && (code.wanted.endpoint == Endpoint::V1
+            || grants::scopes(directory, app.app_id(), first_party::GRAPH, &signed_in.user.id)
+                .iter()
+                .any(|s| s == "offline_access"));
+    let refresh = match (lasting, code.platform) {
+        (true, Platform::Web) => Renewal::Give,
+        (true, Platform::SinglePage | Platform::PublicClient) | (false, _) => Renewal::Withhold,
     };
     let (body, kept) = tokens(context, request, &signed_in, endpoint, refresh, now)?;
     state.codes.redeem(&value);
@@ -296,14 +302,7 @@ fn wanted(
             "The 'resource' request parameter is not supported.",
         )),
         Endpoint::V2 => match form.get("scope") {
-            Some(scope) => {
-                let mut asked = scopes::read(scope, Some(directory), request, context.base)?;
-                // A code says whether a refresh token was asked for; OpenID's scopes stay too.
-                if before.offline == Offline::Access {
-                    asked.offline = Offline::Access;
-                }
-                Ok(asked)
-            }
+            Some(scope) => scopes::read(scope, Some(directory), request, context.base),
             None => Ok(before),
         },
     }
@@ -342,6 +341,7 @@ fn tokens(
     now: Timestamp,
 ) -> Result<(Value, Kept), Aadsts> {
     let SignedIn { directory, app, account, user, wanted, factor, since, nonce } = signed_in;
+    refusals::assigned(directory, app, &wanted.resource, user)?;
     let granted = grants::scopes(directory, app.app_id(), &wanted.resource, &user.id);
     let refused = || not_consented(app.app_id(), app.name());
     let held = |name: &String| granted.iter().any(|g| g.eq_ignore_ascii_case(name));

@@ -126,6 +126,9 @@ fn go_on(state: &mut State, request: &Request, asking: &Asking) -> Response {
         }
         Err(refusal) => return on_page(state, &refusal),
     };
+    if let Some(refusal) = unknown_scope(state, asking, &tenant) {
+        return tell(state, asking, &refusal);
+    }
     let permissions = needed(state, asking, &tenant, &user);
     let asks = match asking.purpose {
         Purpose::AdminConsent => true,
@@ -135,7 +138,14 @@ fn go_on(state: &mut State, request: &Request, asking: &Asking) -> Response {
         return code(state, asking, &tenant, account);
     }
     let power = Power::of(&user);
-    let may = permitted(asking.purpose, power, &permissions);
+    // Where users have to be assigned, none of them consents for oneself either
+    // (<https://learn.microsoft.com/en-us/entra/identity/enterprise-apps/what-is-access-management>).
+    let closed = state
+        .world
+        .directory(&tenant)
+        .and_then(|d| d.principals.by_app_id(asking.app.app_id()))
+        .is_some_and(|p| p["appRoleAssignmentRequired"] == true);
+    let may = permitted(asking.purpose, power, &permissions) && !(closed && power == Power::None);
     let whole = match asking.purpose {
         Purpose::AdminConsent => Reach::Everyone,
         Purpose::Authorize if power == Power::None => Reach::Oneself,
@@ -211,19 +221,39 @@ fn admitted(
     if at_home.disabled || user.disabled {
         return Err(refusals::disabled());
     }
-    let principal = directory.principals.by_app_id(app.app_id());
-    if principal.is_some_and(|p| p["accountEnabled"] == false) {
-        return Err(Aadsts::new(
-            400,
-            "unauthorized_client",
-            7_000_112,
-            format!("Application '{}'({}) is disabled.", app.app_id(), app.name()),
-        ));
+    refusals::enabled(directory, app)?;
+    // Who consents for the directory does not use the app.
+    if let (Purpose::Authorize, Some(wanted)) = (asking.purpose, &asking.wanted) {
+        refusals::assigned(directory, app, &wanted.resource, &user)?;
     }
     match directory.meta.sign_in.policy {
         SignInPolicy::Block => Err(refusals::blocked(directory)),
         SignInPolicy::None | SignInPolicy::Mfa | SignInPolicy::Location => Ok(user),
     }
+}
+
+/// 650053: a scope that the API does not have, an app role by its name among them; those come with
+/// `/.default` only (<https://learn.microsoft.com/en-us/entra/identity-platform/v2-admin-consent>).
+fn unknown_scope(state: &State, asking: &Asking, tenant: &str) -> Option<Aadsts> {
+    let wanted = asking.wanted.as_ref()?;
+    let directory = state.world.directory(tenant)?;
+    let Names::Listed(names) = &wanted.names else {
+        return None;
+    };
+    let unknown = names
+        .iter()
+        .find(|name| grants::scope(&state.world, directory, &wanted.resource, name).is_none())?;
+    Some(Aadsts::new(
+        400,
+        "invalid_client",
+        650_053,
+        format!(
+            "The application '{}' asked for scope '{unknown}' that doesn't exist on the resource '{}'. \
+             Contact the app vendor.",
+            asking.app.name(),
+            wanted.resource
+        ),
+    ))
 }
 
 /// What has to be consented to.

@@ -90,14 +90,19 @@ pub(super) fn create(call: &mut Call<'_>) -> Result<Response, Refusal> {
     if !anchored {
         return Err(not_valid());
     }
-    let principal = directory.principal(&principal_id).ok_or_else(|| not_found(&principal_id))?;
+    let user = || directory.meta.users.iter().find(|u| u.id == principal_id);
+    let (name, kind) = match (directory.principal(&principal_id), user()) {
+        (Some(principal), _) => (principal["displayName"].clone(), "ServicePrincipal"),
+        (None, Some(user)) => (json!(user.display_name), "User"),
+        (None, None) => return Err(not_found(&principal_id)),
+    };
+    let member = if kind == "User" { "User" } else { "Application" };
     let resource = directory.principal(&resource_id).ok_or_else(|| not_found(&resource_id))?;
     may_write(call, &resource)?;
-    let role = resource["appRoles"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .find(|r| r["id"] == role_id.as_str() && r["isEnabled"] == true);
+    let role = resource["appRoles"].as_array().into_iter().flatten().find(|r| {
+        let for_it = r["allowedMemberTypes"].as_array().is_some_and(|m| m.contains(&json!(member)));
+        r["id"] == role_id.as_str() && r["isEnabled"] == true && for_it
+    });
     let default_role = role_id == "00000000-0000-0000-0000-000000000000";
     if role.is_none() && !default_role {
         return Err(Refusal::bad_request("Permission being assigned was not found on application")
@@ -122,9 +127,9 @@ pub(super) fn create(call: &mut Call<'_>) -> Result<Response, Refusal> {
         "deletedDateTime": null,
         "appRoleId": role_id,
         "createdDateTime": call.now_text(),
-        "principalDisplayName": principal["displayName"],
+        "principalDisplayName": name,
         "principalId": principal_id,
-        "principalType": "ServicePrincipal",
+        "principalType": kind,
         "resourceDisplayName": resource["displayName"],
         "resourceId": resource_id,
     });

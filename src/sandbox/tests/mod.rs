@@ -1,5 +1,6 @@
 //! The sandbox over real https, as other people's clients see it.
 
+mod admitting;
 mod applications;
 mod consenting;
 mod keeping;

@@ -145,6 +145,13 @@ impl App {
         self.text("signInAudience")
     }
 
+    /// Whether nobody gets a token with it any more: its owner deactivated it, or Microsoft did
+    /// (<https://learn.microsoft.com/en-us/entra/identity/enterprise-apps/deactivate-application-portal>).
+    pub(in crate::sandbox) fn is_disabled(&self) -> bool {
+        self.graph["isDisabled"] == true
+            || self.text("disabledByMicrosoftStatus").starts_with("DisabledDueTo")
+    }
+
     /// Its alternate key, where it has one.
     pub(in crate::sandbox) fn unique_name(&self) -> Option<&str> {
         self.graph["uniqueName"].as_str()
