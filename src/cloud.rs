@@ -77,7 +77,9 @@ pub struct Cloud {
     pub defender: Option<Url>,
     /// The Defender portal that people open; absent where it is not offered.
     pub portal: Option<Url>,
-    /// The base of Key Vault hosts (`https://vault.azure.net`): the resource a token is asked for.
+    /// The base of Key Vault hosts (`https://vault.azure.net`): the resource a token is asked for. In
+    /// a custom cloud the address that stands for a key vault, or, where it is a path that ends in a
+    /// slash, for all of them by their names.
     pub vault: Url,
     /// The base of the links that people open (sign-in, consent).
     pub pages: Url,
@@ -191,6 +193,29 @@ impl Cloud {
             "https://graph.microsoft.com/.default".to_owned()
         } else {
             format!("{}/.default", self.graph.origin().ascii_serialization())
+        }
+    }
+
+    /// Where the key vault is that a manifest names `https://NAME.vault.azure.net`.
+    pub fn key_vault(&self, named: &Url) -> Url {
+        let mut url = match self.name {
+            Some(_) => return named.clone(),
+            None => self.vault.clone(),
+        };
+        let name = named.host_str().and_then(|host| host.split('.').next()).unwrap_or_default();
+        if url.path() != "/" && url.path().ends_with('/') {
+            url.set_path(&format!("{}{name}", url.path()));
+        }
+        url
+    }
+
+    /// The scope that asks for a token for Key Vault. A custom cloud on loopback stands in for the
+    /// global one, so its tokens are asked for by the global name.
+    pub fn key_vault_scope(&self) -> String {
+        if self.name.is_none() && is_loopback(&self.vault) {
+            "https://vault.azure.net/.default".to_owned()
+        } else {
+            format!("{}/.default", self.vault.origin().ascii_serialization())
         }
     }
 

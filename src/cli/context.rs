@@ -11,10 +11,11 @@ use std::{
 use super::{Common, output};
 use crate::{
     cloud::{Cloud, CloudName},
-    entra::Operator,
+    entra::{self, Operator},
     event::{Event, Events, Stamped},
     failure::Failure,
     http::{Network, NetworkOptions, Notice, Trust},
+    ids::TenantId,
     manifest::{
         self, DirectoryName, LoadError, Manifest, Source, VaultLocation, select::Selection,
     },
@@ -27,7 +28,7 @@ use crate::{
     },
     sandbox::{self, NewDirectory, Sandbox},
     stop::Stop,
-    vault::{KeySource, Vault, VaultError},
+    vault::{Keeping, KeySource, KeyVaultAccess, Vault, VaultError},
     verdict::Verdict,
 };
 
@@ -201,11 +202,11 @@ impl Context {
 
     /// The fleet's vault; made on the way in the sandbox, whose vault is nobody's loss.
     pub(super) async fn vault(&self) -> Result<Vault, Trouble> {
-        let (location, keys) = self.vault_place();
+        let keeping = self.keeping().await?;
         let fleet = &self.manifest.fleet;
         let opened = match &self.sandbox {
-            Some(_) => Vault::open_or_init(&location, fleet, keys).await,
-            None => Vault::open(&location, fleet, keys).await,
+            Some(_) => Vault::open_or_init(&keeping, fleet).await,
+            None => Vault::open(&keeping, fleet).await,
         };
         let vault = opened.map_err(|error| vault_trouble("the vault cannot be opened", &error))?;
         // A passphrase is asked for now, before anything else is on the screen. Without a key a run
@@ -214,16 +215,39 @@ impl Context {
         Ok(vault)
     }
 
-    pub(super) fn vault_place(&self) -> (VaultLocation, KeySource) {
-        match &self.sandbox {
-            Some(boxed) => (
-                // A vault is one fleet's, and several manifests may share this folder.
-                VaultLocation::Folder(
-                    boxed.folder.join("vault").join(self.manifest.fleet.as_str()),
-                ),
-                KeySource::folder(boxed.folder.join("key")),
-            ),
-            None => (self.manifest.vault.clone(), self.keys()),
+    /// Where the fleet's vault is, and what it takes to get in. A key vault is entered with the
+    /// operator's own identity.
+    pub(super) async fn keeping(&self) -> Result<Keeping, Trouble> {
+        if let Some(boxed) = &self.sandbox {
+            // A vault is one fleet's, and several manifests may share this folder.
+            let folder = boxed.folder.join("vault").join(self.manifest.fleet.as_str());
+            return Ok(Keeping::folder(folder, KeySource::folder(boxed.folder.join("key"))));
+        }
+        match &self.manifest.vault {
+            VaultLocation::Folder(path) => Ok(Keeping::folder(path, self.keys())),
+            VaultLocation::KeyVault(url) => {
+                let no_way =
+                    |failure: Failure| Trouble::of("the key vault cannot be asked", &failure);
+                let home = self.home().await.map_err(no_way)?;
+                let credential = self.operator().await?.credential(home).map_err(no_way)?;
+                Ok(Keeping::KeyVault(KeyVaultAccess {
+                    network: self.network.clone(),
+                    url: self.cloud.key_vault(url),
+                    credential,
+                    scope: self.cloud.key_vault_scope(),
+                    login: self.cloud.login.clone(),
+                }))
+            }
+        }
+    }
+
+    /// The provider's own directory.
+    pub(super) async fn home(&self) -> Result<TenantId, Failure> {
+        match &self.manifest.home.tenant {
+            DirectoryName::Id(id) => Ok(*id),
+            DirectoryName::Domain(domain) => {
+                Ok(entra::discover(&self.network, &self.cloud, domain).await?.tenant)
+            }
         }
     }
 
@@ -269,6 +293,7 @@ impl Context {
 pub(super) fn vault_trouble(doing: &str, error: &VaultError) -> Trouble {
     let verdict = match error.severity() {
         crate::vault::Severity::Guard => Verdict::Guarded,
+        crate::vault::Severity::MayNot => Verdict::MayNot,
         crate::vault::Severity::Failed => Verdict::Failed,
         crate::vault::Severity::Usage => Verdict::Usage,
     };

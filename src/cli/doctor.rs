@@ -14,7 +14,6 @@ use crate::{
     failure::{Cause, Failure},
     graph::Reader,
     ids::TenantId,
-    manifest::DirectoryName,
     report::{
         doctor::{self as words, Check, Health},
         error::Trouble,
@@ -80,7 +79,7 @@ fn failed(about: &str, failure: &Failure, remedy: &str) -> Check {
 
 /// Everything about the provider's directory and who we are there.
 async fn directory(context: &Context, checks: &mut Vec<Check>) -> Verdict {
-    let home = match home(context).await {
+    let home = match context.home().await {
         Ok(home) => {
             checks.push(works(
                 "provider's directory",
@@ -139,15 +138,6 @@ async fn directory(context: &Context, checks: &mut Vec<Check>) -> Verdict {
     }
     readings(context, &operator, home, checks).await;
     Verdict::Done
-}
-
-async fn home(context: &Context) -> Result<TenantId, Failure> {
-    match &context.manifest.home.tenant {
-        DirectoryName::Id(id) => Ok(*id),
-        DirectoryName::Domain(domain) => {
-            Ok(entra::discover(&context.network, &context.cloud, domain).await?.tenant)
-        }
-    }
 }
 
 /// The one right that cannot be tried without changing something.
@@ -251,10 +241,7 @@ async fn vault(context: &Context, checks: &mut Vec<Check>) {
         "vault",
         format!(
             "{} in {}: {} apps, {} values",
-            health.id,
-            health.folder.display(),
-            health.records,
-            health.values
+            health.id, health.place, health.records, health.values
         ),
     ));
     checks.push(match &health.writable {
@@ -286,7 +273,7 @@ async fn vault(context: &Context, checks: &mut Vec<Check>) {
     });
     for damage in &health.damaged {
         checks.push(Check {
-            about: damage.path.display().to_string(),
+            about: damage.place.to_string(),
             health: Health::Missing,
             found: damage.why.clone(),
             remedy: Some(

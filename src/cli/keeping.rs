@@ -14,12 +14,12 @@ use crate::{report::error::Trouble, vault::Severity, verdict::Verdict};
 
 pub(super) async fn init(args: InitArgs, common: Common) -> Result<Verdict, Trouble> {
     let context = Context::open(common).await?;
-    let (location, keys) = context.vault_place();
+    let keeping = context.keeping().await?;
     let fleet = &context.manifest.fleet;
     let format = context.common.format();
-    vault::run(&args, &location, fleet, keys, format, &mut std::io::stdout()).await.map_err(
-        |error| trouble("the vault was not made", &error, error.severity(), error.hint()),
-    )?;
+    vault::run(&args, &keeping, fleet, format, &mut std::io::stdout()).await.map_err(|error| {
+        trouble("the vault was not made", &error, error.severity(), error.hint())
+    })?;
     context.close().await;
     Ok(Verdict::Done)
 }
@@ -48,6 +48,7 @@ pub(super) fn person() -> String {
 fn trouble(what: &str, error: &impl Display, severity: Severity, hint: Option<&str>) -> Trouble {
     let verdict = match severity {
         Severity::Guard => Verdict::Guarded,
+        Severity::MayNot => Verdict::MayNot,
         Severity::Usage => Verdict::Usage,
         Severity::Failed => Verdict::Failed,
     };

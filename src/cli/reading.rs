@@ -16,7 +16,7 @@ use crate::{
     graph::{Ask, Breadth, Known, Missing, Reader, Want, read_directory},
     ids::{AppKey, ResourceId, TenantId, TenantKey},
     inventory::{FoundApp, Inventory, Sight},
-    manifest::{DirectoryName, Tenant},
+    manifest::Tenant,
     plan::{self, Needs, Plan, Resolved, Seen, Wish},
     report::error::Trouble,
     vault::{Records, Vault},
@@ -48,26 +48,16 @@ impl Reading {
 
 /// Reads the vault's records, the tenants' directories and the provider's directory, and plans.
 pub(super) async fn read(context: &Context, vault: &Vault, wish: Wish) -> Result<Reading, Trouble> {
-    let Context { manifest, scope, cloud, network, .. } = context;
+    let Context { manifest, scope, cloud, .. } = context;
     let operator = context.operator().await?;
     let records = vault
         .records()
         .await
         .map_err(|error| vault_trouble("the vault's records cannot be read", &error))?;
-    let home = match &manifest.home.tenant {
-        DirectoryName::Id(id) => *id,
-        DirectoryName::Domain(domain) => {
-            entra::discover(network, cloud, domain)
-                .await
-                .map_err(|failure| {
-                    Trouble::of(
-                        format!("the provider's directory {domain} could not be looked up"),
-                        &failure,
-                    )
-                })?
-                .tenant
-        }
-    };
+    let home = context.home().await.map_err(|failure| {
+        let named = &context.manifest.home.tenant;
+        Trouble::of(format!("the provider's directory {named} could not be looked up"), &failure)
+    })?;
     let directories = directories(context, &records).await;
     let mut seen =
         Seen { home, directories, inventories: BTreeMap::new(), records, vault: vault.id(), wish };

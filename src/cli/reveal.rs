@@ -304,18 +304,17 @@ mod tests {
 
     use super::*;
     use crate::{
-        manifest::VaultLocation,
         secret::Secret,
         vault::{
-            KeySource, NewVault, TenantRecord,
+            Keeping, KeySource, NewVault, TenantRecord,
             testing::{created, credential, fleet, record, seconds},
         },
     };
 
     async fn vault(root: &Path) -> Vault {
-        let location = VaultLocation::Folder(root.join("vault"));
         let keys = KeySource::folder(root.join("keys"));
-        let (vault, _) = Vault::init(&location, &fleet(), keys, NewVault::default()).await.unwrap();
+        let location = Keeping::folder(root.join("vault"), keys);
+        let (vault, _) = Vault::init(&location, &fleet(), NewVault::default()).await.unwrap();
         let writer = vault.try_lock("test").await.unwrap().unwrap();
 
         let mut full = created("contoso");

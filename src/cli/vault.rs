@@ -10,11 +10,10 @@ use serde_json::json;
 use crate::{
     cli::Format,
     ids::FleetName,
-    manifest::VaultLocation,
     secret::Secret,
     vault::{
-        InitReport, KeySource, NewVault, PASSPHRASE_VARIABLE, Passphrase, Severity, Vault,
-        VaultError,
+        InitReport, Keeping, KeySource, NewVault, PASSPHRASE_VARIABLE, Passphrase, Place, Severity,
+        Vault, VaultError,
     },
 };
 
@@ -49,6 +48,9 @@ pub(super) enum InitError {
     /// The vault could not be made.
     #[error(transparent)]
     Vault(#[from] VaultError),
+    /// A passphrase is wanted where no key is.
+    #[error("a key vault has no key file that a passphrase could protect")]
+    NoKey,
     /// A passphrase is wanted and nobody can be asked.
     #[error("nobody can be asked for a passphrase here")]
     NobodyToAsk,
@@ -65,7 +67,7 @@ impl InitError {
     pub(super) fn severity(&self) -> Severity {
         match self {
             Self::Vault(error) => error.severity(),
-            Self::NobodyToAsk | Self::Asking(_) => Severity::Usage,
+            Self::NoKey | Self::NobodyToAsk | Self::Asking(_) => Severity::Usage,
             Self::Output(_) => Severity::Failed,
         }
     }
@@ -75,28 +77,34 @@ impl InitError {
         match self {
             Self::Vault(error) => error.hint(),
             Self::NobodyToAsk => Some("run it in a terminal, or set TENANTRY_AGE_PASSPHRASE"),
+            Self::NoKey => Some("leave --passphrase out: who reads it, its access rules say"),
             Self::Asking(_) | Self::Output(_) => None,
         }
     }
 }
 
-/// Makes the vault of `fleet` at `location` and says what was made and what to back up.
+/// Makes the vault of `fleet` and says what was made and what to back up.
 ///
 /// # Errors
 /// See [`InitError`]; where it is not [`InitError::Output`], nothing was made.
 pub(super) async fn run(
     args: &InitArgs,
-    location: &VaultLocation,
+    keeping: &Keeping,
     fleet: &FleetName,
-    keys: KeySource,
     format: Format,
     out: &mut impl Write,
 ) -> Result<(), InitError> {
     let InitArgs { passphrase, recipients } = args;
-    let passphrase = if *passphrase { Some(new_passphrase(&keys)?) } else { None };
+    let passphrase = match (passphrase, keeping) {
+        (false, _) => None,
+        (true, Keeping::Folder(_, keys)) => Some(new_passphrase(keys)?),
+        (true, Keeping::KeyVault(_)) => {
+            return Err(InitError::NoKey);
+        }
+    };
     let protected = passphrase.is_some();
     let new = NewVault { passphrase, recipients: recipients.clone() };
-    let (_, report) = Vault::init(location, fleet, keys, new).await?;
+    let (_, report) = Vault::init(keeping, fleet, new).await?;
     let text = match format {
         Format::Text => text(&report, fleet, protected),
         Format::Json => json(&report, fleet, protected),
@@ -105,9 +113,19 @@ pub(super) async fn run(
 }
 
 fn text(report: &InitReport, fleet: &FleetName, protected: bool) -> String {
-    let InitReport { folder, id, key_file, recipients } = report;
+    let InitReport { place, id, key_file, recipients } = report;
     let mut text = format!("vault {id} made for fleet {fleet}\n");
-    text.push_str(&format!("  folder      {}\n", folder.display()));
+    match place {
+        Place::Disk(folder) => text.push_str(&format!("  folder      {}\n", folder.display())),
+        Place::KeyVault(_) => {
+            text.push_str(&format!("  key vault   {place}\n"));
+            text.push_str(
+                "Who may read its secrets, its access rules say: Key Vault Secrets Officer for apply,\n\
+                 Secrets User for status, Reader for plan.\n",
+            );
+            return text;
+        }
+    }
     match key_file {
         Some(file) => {
             let how = if protected { "opened by your passphrase" } else { "no passphrase" };
@@ -135,12 +153,17 @@ fn text(report: &InitReport, fleet: &FleetName, protected: bool) -> String {
 }
 
 fn json(report: &InitReport, fleet: &FleetName, protected: bool) -> String {
-    let InitReport { folder, id, key_file, recipients } = report;
+    let InitReport { place, id, key_file, recipients } = report;
+    let (folder, key_vault) = match place {
+        Place::Disk(folder) => (Some(folder), None),
+        Place::KeyVault(_) => (None, Some(place.to_string())),
+    };
     let value = json!({
         "formatVersion": 1,
         "vault": id,
         "fleet": fleet,
         "folder": folder,
+        "keyVault": key_vault,
         "keyFile": key_file,
         "keyProtected": protected,
         "recipients": recipients,
@@ -194,9 +217,9 @@ mod tests {
     use crate::vault::testing::fleet;
 
     async fn init(args: InitArgs, keys: KeySource, format: Format, root: &Path) -> String {
-        let location = VaultLocation::Folder(root.join("vault"));
+        let keeping = Keeping::folder(root.join("vault"), keys);
         let mut out = Vec::new();
-        run(&args, &location, &fleet(), keys, format, &mut out).await.unwrap();
+        run(&args, &keeping, &fleet(), format, &mut out).await.unwrap();
         String::from_utf8(out).unwrap()
     }
 
@@ -205,16 +228,15 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let keys = KeySource::folder(root.path().join("keys"));
         let said = init(InitArgs::default(), keys.clone(), Format::Text, root.path()).await;
-        let location = VaultLocation::Folder(root.path().join("vault"));
-        let vault = Vault::open(&location, &fleet(), keys.clone()).await.unwrap();
+        let keeping = Keeping::folder(root.path().join("vault"), keys.clone());
+        let vault = Vault::open(&keeping, &fleet()).await.unwrap();
         let file = keys.file_of(vault.id()).unwrap();
         assert!(file.exists() && said.contains(&file.display().to_string()), "{said}");
         assert!(said.contains(&vault.id().to_string()) && said.contains("Back up"), "{said}");
         assert!(!said.contains("AGE-SECRET"), "{said}");
 
         let mut out = Vec::new();
-        let again =
-            run(&InitArgs::default(), &location, &fleet(), keys, Format::Text, &mut out).await;
+        let again = run(&InitArgs::default(), &keeping, &fleet(), Format::Text, &mut out).await;
         assert_eq!(again.unwrap_err().severity(), Severity::Guard);
         assert!(out.is_empty());
     }
@@ -236,12 +258,11 @@ mod tests {
     #[tokio::test]
     async fn a_passphrase_that_nobody_can_give_is_wrong_usage_and_makes_nothing() {
         let root = tempfile::tempdir().unwrap();
-        let location = VaultLocation::Folder(root.path().join("vault"));
         let args = InitArgs { passphrase: true, ..InitArgs::default() };
         let keys = KeySource::folder(root.path().join("keys"));
-        let error = run(&args, &location, &fleet(), keys.clone(), Format::Text, &mut Vec::new())
-            .await
-            .unwrap_err();
+        let keeping = Keeping::folder(root.path().join("vault"), keys.clone());
+        let error =
+            run(&args, &keeping, &fleet(), Format::Text, &mut Vec::new()).await.unwrap_err();
         assert_eq!(error.severity(), Severity::Usage);
         assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 0);
 

@@ -15,14 +15,14 @@ use crate::{
     graph::{ObjectAge, Upserted, Writer},
     http::{Network, NetworkOptions, Trust},
     ids::{CredentialName, FleetName, UniqueName},
-    manifest::{LOOPBACK_PAGE, VaultLocation},
+    manifest::LOOPBACK_PAGE,
     plan::Permit,
     registration::{Audience, Links, Permission, PermissionKind, Registration},
     sandbox::{NewDirectory, Opened, Options, Sandbox},
     secret::Secret,
     vault::{
-        CredentialKind, CredentialRecord, CredentialState, KeySource, Record, TenantRecord, Vault,
-        VaultWriter,
+        CredentialKind, CredentialRecord, CredentialState, Keeping, KeySource, Record,
+        TenantRecord, Vault, VaultWriter,
     },
 };
 
@@ -91,9 +91,9 @@ impl Scene {
 
         let fleet: FleetName = "acme-soc".parse().unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let location = VaultLocation::Folder(folder.path().join("vault"));
         let keys = KeySource::folder(folder.path().join("keys"));
-        let vault = Vault::open_or_init(&location, &fleet, keys).await.unwrap();
+        let location = Keeping::folder(folder.path().join("vault"), keys);
+        let vault = Vault::open_or_init(&location, &fleet).await.unwrap();
         let vault = Arc::new(vault.lock("consent", |_| {}).await.unwrap());
         let key: AppKey = "contoso".parse().unwrap();
         let name = UniqueName::of(&fleet, &key);

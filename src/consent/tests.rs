@@ -18,9 +18,8 @@ use crate::{
     failure::Failure,
     http::{Network, NetworkOptions},
     ids::TenantId,
-    manifest::VaultLocation,
     stop::Stop,
-    vault::{KeySource, TenantRecord, Vault, testing},
+    vault::{Keeping, KeySource, TenantRecord, Vault, testing},
 };
 
 const DIRECTORY: TenantId = TenantId::from_uuid(uuid!("6f1c0f5e-0000-4000-8000-000000000001"));
@@ -36,9 +35,9 @@ struct Scene {
 impl Scene {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let location = VaultLocation::Folder(folder.path().join("vault"));
         let keys = KeySource::folder(folder.path().join("keys"));
-        let vault = Vault::open_or_init(&location, &testing::fleet(), keys).await.unwrap();
+        let location = Keeping::folder(folder.path().join("vault"), keys);
+        let vault = Vault::open_or_init(&location, &testing::fleet()).await.unwrap();
         let vault = Arc::new(vault.lock("consent", |_| {}).await.unwrap());
         let mut record = testing::created("contoso");
         let tenant: TenantKey = "contoso".parse().unwrap();

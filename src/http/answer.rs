@@ -10,7 +10,7 @@ use azure_core::{
     error::ErrorKind,
     http::{
         AsyncRawResponse, Context, Request,
-        headers::Headers,
+        headers::{AUTHORIZATION, Headers},
         policies::{Policy, PolicyResult},
     },
 };
@@ -115,6 +115,13 @@ impl Policy for Answers {
         let (status, headers, body) = raw.deconstruct();
         let code = u16::from(status);
         let body = bytes::Bytes::from(body);
+        // The question of a key vault to whoever comes without a token; the crate answers it.
+        if self.service == Service::KeyVault
+            && code == 401
+            && request.headers().get_optional_str(&AUTHORIZATION).is_none()
+        {
+            return Ok(AsyncRawResponse::from_bytes(status, headers, body));
+        }
         if !status.is_success() {
             let secrets = secrets_of(request);
             return Err(read_refusal(self.service, code, &headers, &body, &secrets).into());
@@ -132,7 +139,7 @@ impl Policy for Answers {
         let body = match self.service {
             // Small, and azure_identity reads them too credulously.
             Service::Token => token_body(request, &body).map_err(garbled)?,
-            Service::Graph | Service::Discovery | Service::Defender => {
+            Service::Graph | Service::Discovery | Service::Defender | Service::KeyVault => {
                 // Only that it is JSON is asked here, so that a broken answer can be repeated;
                 // what it says is read where it is wanted.
                 serde_json::from_slice::<serde::de::IgnoredAny>(&body)
@@ -174,7 +181,11 @@ pub(super) fn read_refusal(
     body: &[u8],
     secrets: &[String],
 ) -> Refusal {
-    let said = Said::read(body);
+    let mut said = Said::read(body);
+    // Key Vault's outer code says no more than the status does.
+    if service == Service::KeyVault && said.inner.is_some() {
+        said.code = said.inner.take();
+    }
     let conceal = |words: &str| tidy(&conceal(words, secrets));
     let cause = match (service, status) {
         (_, 300..=399) => Cause::Garbled,
@@ -185,7 +196,9 @@ pub(super) fn read_refusal(
         (_, 404) => Cause::NotFound,
         (_, 403) if said.code.as_deref() == Some("Directory_QuotaExceeded") => Cause::Refused,
         (_, 401 | 403) => Cause::Privilege,
-        (Service::Graph | Service::Discovery | Service::Defender, _) => Cause::Refused,
+        (Service::Graph | Service::Discovery | Service::Defender | Service::KeyVault, _) => {
+            Cause::Refused
+        }
     };
     let message = match said.message {
         _ if cause == Cause::Garbled => {
@@ -219,6 +232,8 @@ struct Said {
     code: Option<String>,
     message: Option<String>,
     request_id: Option<String>,
+    /// The code within the code.
+    inner: Option<String>,
 }
 
 impl Said {
@@ -235,6 +250,7 @@ impl Said {
                     code: text(error, "code").map(|c| tidy(&c)),
                     message: text(error, "message"),
                     request_id: inner.and_then(|i| text(i, "request-id")).map(|i| tidy(&i)),
+                    inner: inner.and_then(|i| text(i, "code")).map(|c| tidy(&c)),
                 }
             }
             // Entra ID: {"error":"invalid_client","error_description":"AADSTS7000215: …","error_codes":[…]}
@@ -249,6 +265,7 @@ impl Said {
                     code: Some(number.map_or_else(|| tidy(error), |n| format!("AADSTS{n}"))),
                     message: words.map(|w| without_trace(&w).to_owned()),
                     request_id: text(&value, "trace_id").map(|i| tidy(&i)),
+                    inner: None,
                 }
             }
             // A pipeline's OIDC issuer: {"message":"…"}

@@ -35,7 +35,7 @@ pub struct Counters {
     pub graph_writes: u32,
     /// Requests for a token.
     pub token_requests: u32,
-    /// Discovery and the Defender API.
+    /// Discovery, the Defender API and Key Vault.
     pub other: u32,
 }
 
@@ -61,7 +61,7 @@ impl Tally {
             (Service::Graph, Method::Get) => &self.graph_reads,
             (Service::Graph, _) => &self.graph_writes,
             (Service::Token, _) => &self.token_requests,
-            (Service::Discovery | Service::Defender, _) => &self.other,
+            (Service::Discovery | Service::Defender | Service::KeyVault, _) => &self.other,
         };
         counter.fetch_add(1, Ordering::Relaxed);
     }

@@ -17,6 +17,8 @@ pub enum Service {
     Discovery,
     /// The Defender XDR API.
     Defender,
+    /// Azure Key Vault.
+    KeyVault,
 }
 
 impl Service {
@@ -27,6 +29,7 @@ impl Service {
             Self::Token => "the token endpoint",
             Self::Discovery => "Entra ID's discovery",
             Self::Defender => "the Defender API",
+            Self::KeyVault => "Key Vault",
         }
     }
 }

@@ -10,10 +10,9 @@ use crate::{
     entra::SecretAge,
     http::testing::{Heard, Reply, Server},
     ids::{ClientId, TenantId},
-    manifest::VaultLocation,
     status::Rotation,
     vault::{
-        CredentialState, KeySource, NewRefreshToken, NewVault,
+        CredentialState, Keeping, KeySource, NewRefreshToken, NewVault,
         testing::{created, credential, fleet, seconds},
     },
 };
@@ -31,9 +30,9 @@ struct Place {
 
 async fn place() -> Place {
     let root = tempfile::tempdir().unwrap();
-    let location = VaultLocation::Folder(root.path().join("vault"));
-    let keys = KeySource::folder(root.path().join("keys"));
-    let (vault, _) = Vault::init(&location, &fleet(), keys, NewVault::default()).await.unwrap();
+    let location =
+        Keeping::folder(root.path().join("vault"), KeySource::folder(root.path().join("keys")));
+    let (vault, _) = Vault::init(&location, &fleet(), NewVault::default()).await.unwrap();
     let mut record = created("shared");
     record.credentials = vec![credential(CredentialState::Stored)];
     let nonce = record.credentials[0].nonce.clone();

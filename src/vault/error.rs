@@ -1,40 +1,84 @@
 //! What can go wrong in the vault, each with what to do next. No error ever holds a value.
 
-use std::{fmt, io, path::PathBuf};
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+};
+
+use url::Url;
 
 use crate::{
+    failure::{Cause, Failure},
     ids::{AppKey, FleetName, Nonce, VaultId},
     vault::record::Contradiction,
 };
+
+/// Where a vault is, or a part of one.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// A folder or a file.
+    Disk(PathBuf),
+    /// An Azure Key Vault, or a secret in one.
+    KeyVault(Url),
+}
+
+impl From<&Path> for Place {
+    fn from(path: &Path) -> Self {
+        Self::Disk(path.to_owned())
+    }
+}
+
+impl From<&PathBuf> for Place {
+    fn from(path: &PathBuf) -> Self {
+        Self::Disk(path.clone())
+    }
+}
+
+impl From<PathBuf> for Place {
+    fn from(path: PathBuf) -> Self {
+        Self::Disk(path)
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Disk(path) => path.display().fmt(f),
+            Self::KeyVault(url) => f.write_str(url.as_str().trim_end_matches('/')),
+        }
+    }
+}
 
 /// Why the vault did not do what was asked of it.
 #[derive(Debug, thiserror::Error)]
 pub enum VaultError {
     /// There is no vault there.
-    #[error("there is no vault at {}", folder.display())]
+    #[error("there is no vault at {place}")]
     Missing {
         /// Where it should be.
-        folder: PathBuf,
+        place: Place,
     },
     /// There are files of a vault there, but not the one that says which vault it is.
-    #[error("{} holds {files} record(s) of a vault, but its vault.json is gone", folder.display())]
+    #[error("{place} holds {records} record(s) of a vault, but its {head} is gone")]
     Headless {
         /// Where it should be.
-        folder: PathBuf,
-        /// How many files of apps are there.
-        files: usize,
+        place: Place,
+        /// How many records of apps are there.
+        records: usize,
+        /// What says which vault it is: a file, or a secret in a key vault.
+        head: String,
     },
     /// A vault was to be made where there is one.
-    #[error("there is a vault at {} already", folder.display())]
+    #[error("there is a vault at {place} already")]
     Exists {
         /// Where it is.
-        folder: PathBuf,
+        place: Place,
     },
     /// The vault is another fleet's.
-    #[error("the vault at {} belongs to fleet {found}, not to {wanted}", folder.display())]
+    #[error("the vault at {place} belongs to fleet {found}, not to {wanted}")]
     OtherFleet {
         /// Where it is.
-        folder: PathBuf,
+        place: Place,
         /// Whose it is.
         found: String,
         /// Whose it should be.
@@ -80,10 +124,10 @@ pub enum VaultError {
         why: Contradiction,
     },
     /// What was read back is not what was written.
-    #[error("{} does not read back as it was written", path.display())]
+    #[error("{place} does not read back as it was written")]
     ReadBack {
-        /// Which file.
-        path: PathBuf,
+        /// Which file or secret.
+        place: Place,
     },
     /// A text that should be an age recipient.
     #[error("`{text}` is not an age recipient")]
@@ -94,9 +138,34 @@ pub enum VaultError {
     /// What was asked of `vault init` does not go together.
     #[error("{0}")]
     Usage(&'static str),
-    /// The manifest names an Azure Key Vault.
-    #[error("values cannot be kept in {0} yet: this build has the folder only")]
-    KeyVault(url::Url),
+    /// The key vault, or the way to it, refused.
+    #[error("could not {doing} {place}: {failure}")]
+    Refused {
+        /// What was tried, as in `could not … SECRET`.
+        doing: &'static str,
+        /// On which vault or secret.
+        place: Place,
+        /// What came back.
+        failure: Box<Failure>,
+    },
+    /// A record is larger than the tags of one secret.
+    #[error("what is to be remembered of {what} is {length} characters long; {place} takes {most}")]
+    TooLong {
+        /// Of which app or tenant.
+        what: String,
+        /// How long it is.
+        length: usize,
+        /// How long it may be.
+        most: usize,
+        /// Where.
+        place: Place,
+    },
+    /// The lease by which we alone may write ran out before it could be renewed.
+    #[error("the right to write into {place} ran out: the key vault could not be reached in time")]
+    LeaseLost {
+        /// Where.
+        place: Place,
+    },
     /// The process is on its way out.
     #[error("the vault was interrupted")]
     Interrupted,
@@ -107,17 +176,19 @@ pub enum VaultError {
 pub enum Severity {
     /// The vault is lost, wrong or not to be trusted: nothing may be changed (exit 7).
     Guard,
+    /// The operator may not use it, or cannot sign in to it (exit 5).
+    MayNot,
     /// It was asked for in a way that cannot be meant (exit 64).
     Usage,
     /// It did not work (exit 1).
     Failed,
 }
 
-/// A file that is not what this vault wrote.
+/// A file or a secret that is not what this vault wrote.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Damage {
     /// Which.
-    pub path: PathBuf,
+    pub place: Place,
     /// What is wrong with it.
     pub why: String,
 }
@@ -131,6 +202,8 @@ pub enum KeyOrigin {
     EnvironmentFile,
     /// The key file made for this vault.
     File(PathBuf),
+    /// Azure Key Vault itself, which opens values to whom its owner allows.
+    KeyVault,
     /// Nowhere: no folder for key files is known.
     Nowhere,
 }
@@ -142,6 +215,7 @@ impl fmt::Display for KeyOrigin {
             // Not its path: a mistyped key must not be repeated on a screen.
             Self::EnvironmentFile => f.write_str("the file that TENANTRY_AGE_IDENTITY names"),
             Self::File(path) => path.display().fmt(f),
+            Self::KeyVault => f.write_str("Azure Key Vault keeps it"),
             Self::Nowhere => f.write_str("no folder of the user"),
         }
     }
@@ -180,6 +254,14 @@ pub enum KeyTrouble {
         /// Which vault it should open.
         vault: VaultId,
     },
+    /// Azure Key Vault does not let us read values.
+    #[error("{vault} does not let us read values: {why}")]
+    NotAllowed {
+        /// Which.
+        vault: Url,
+        /// In its words.
+        why: String,
+    },
     /// It is protected, and nobody gives the passphrase.
     #[error("{from} is protected by a passphrase")]
     PassphraseNeeded {
@@ -211,6 +293,10 @@ impl KeyTrouble {
                 "use the key that `tenantry vault init` made for this vault, or unset \
                  TENANTRY_AGE_IDENTITY to use the key file"
             }
+            Self::NotAllowed { .. } => {
+                "give the operator the role Key Vault Secrets User on it, or Secrets Officer to \
+                 write too; plan needs neither"
+            }
             Self::PassphraseNeeded { .. } => "run it in a terminal, or set TENANTRY_AGE_PASSPHRASE",
             Self::WrongPassphrase { .. } => {
                 "try again; nobody but the one who chose the passphrase knows it"
@@ -229,9 +315,9 @@ impl VaultError {
         move |source| Self::Disk { doing, path, source }
     }
 
-    /// One damaged file.
-    pub(super) fn damaged(path: impl Into<PathBuf>, why: impl Into<String>) -> Self {
-        Self::Damaged(vec![Damage { path: path.into(), why: why.into() }])
+    /// One damaged file or secret.
+    pub(super) fn damaged(place: impl Into<Place>, why: impl Into<String>) -> Self {
+        Self::Damaged(vec![Damage { place: place.into(), why: why.into() }])
     }
 
     /// How it ends a run.
@@ -249,8 +335,13 @@ impl VaultError {
             | Self::NoValue { .. }
             | Self::Contradicts { .. }
             | Self::ReadBack { .. }
-            | Self::KeyVault(_)
+            | Self::TooLong { .. }
+            | Self::LeaseLost { .. }
             | Self::Interrupted => Severity::Failed,
+            Self::Refused { failure, .. } => match failure.cause {
+                Cause::SignIn | Cause::Privilege => Severity::MayNot,
+                _ => Severity::Failed,
+            },
         }
     }
 
@@ -262,12 +353,18 @@ impl VaultError {
                  backup instead: a new vault knows none of the old secrets"
             }
             Self::Headless { .. } => {
-                "bring vault.json back from your backup; a new one would not know its own files"
+                "bring it back from your backup (a deleted secret: `az keyvault secret recover`); a \
+                 new one would not know its own records"
             }
-            Self::Exists { .. } => "nothing was changed; to start afresh, move the folder away",
+            Self::Exists { place: Place::Disk(_) } => {
+                "nothing was changed; to start afresh, move the folder away"
+            }
+            Self::Exists { place: Place::KeyVault(_) } => {
+                "nothing was changed; every machine that may read it can use it as it is"
+            }
             Self::OtherFleet { .. } => "give each fleet a folder of its own (vault.path)",
             Self::Damaged(_) => {
-                "bring the named files back from your backup or your repository; or move them away \
+                "bring what is named back from your backup or your repository; or move it away \
                  and make new secrets for those apps (tenantry apply --reissue)"
             }
             Self::Disk { .. } => "check that the folder is there, is yours, and is not full",
@@ -278,11 +375,21 @@ impl VaultError {
             Self::Contradicts { .. } => {
                 "nothing was written; please report this with the line above"
             }
-            Self::ReadBack { .. } => {
-                "the disk does not keep what is written to it; use another folder"
-            }
+            Self::ReadBack { .. } => "what is written there is not kept; use another place",
             Self::NotARecipient { .. } => "a recipient is public and begins with age1",
-            Self::KeyVault(_) => "use vault.path for now",
+            Self::Refused { failure, .. } => match failure.cause {
+                Cause::SignIn => "tenantry doctor says who signs in, and why not otherwise",
+                Cause::Privilege => {
+                    "give the operator the role Key Vault Secrets Officer on that key vault; plan \
+                     and status need only Key Vault Reader, which reads names and tags"
+                }
+                Cause::Unreachable | Cause::NoAnswer => {
+                    "check vault.keyVault in the manifest, and that its firewall lets this machine in"
+                }
+                _ => "run the same command again later; what is done stays done",
+            },
+            Self::TooLong { .. } => "shorten the names given to attest (--by, --ticket)",
+            Self::LeaseLost { .. } => "run the same command again; what is done stays done",
             Self::Usage(_) | Self::Interrupted => return None,
         })
     }
@@ -294,11 +401,11 @@ fn list(damages: &[Damage]) -> String {
     let mut text = damages
         .iter()
         .take(SHOWN)
-        .map(|Damage { path, why }| format!("{} is damaged: {why}", path.display()))
+        .map(|Damage { place, why }| format!("{place} is damaged: {why}"))
         .collect::<Vec<_>>()
         .join("; ");
     if damages.len() > SHOWN {
-        text.push_str(&format!("; and {} more files", damages.len() - SHOWN));
+        text.push_str(&format!("; and {} more", damages.len() - SHOWN));
     }
     text
 }

@@ -23,7 +23,7 @@ use crate::{
         error::{Damage, VaultError},
         format::{self, AppFile},
         keys,
-        record::{Contradiction, CredentialRecord, NewRefreshToken, Record, Records},
+        record::{Contradiction, NewRefreshToken, Record, Records},
         seal::{self, Label, NotOpened},
         tenant::TenantSeen,
     },
@@ -74,8 +74,12 @@ impl Folder {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(match app_files(path)?.len() {
-                    0 => VaultError::Missing { folder: path.to_owned() },
-                    files => VaultError::Headless { folder: path.to_owned(), files },
+                    0 => VaultError::Missing { place: path.into() },
+                    records => VaultError::Headless {
+                        place: path.into(),
+                        records,
+                        head: "vault.json".to_owned(),
+                    },
                 });
             }
             Err(error) => return Err(VaultError::disk("read", about_path)(error)),
@@ -90,7 +94,7 @@ impl Folder {
         }
         if about.fleet != fleet.as_str() {
             return Err(VaultError::OtherFleet {
-                folder: path.to_owned(),
+                place: path.into(),
                 found: about.fleet,
                 wanted: fleet.clone(),
             });
@@ -109,7 +113,7 @@ impl Folder {
         json.push(b'\n');
         // Last, and only if it is not there: the file that makes a folder a vault.
         disk::create(path, &about_file(path), &json).map_err(|error| match error.kind() {
-            io::ErrorKind::AlreadyExists => VaultError::Exists { folder: path.to_owned() },
+            io::ErrorKind::AlreadyExists => VaultError::Exists { place: path.into() },
             _ => VaultError::disk("write", about_file(path))(error),
         })?;
         Ok(folder)
@@ -165,7 +169,7 @@ impl Folder {
                 Err(other) => return Err(other),
             }
         }
-        damages.sort_by(|one, other| one.path.cmp(&other.path));
+        damages.sort_by(|one, other| one.place.cmp(&other.place));
         Ok((records, damages))
     }
 
@@ -238,20 +242,13 @@ impl Folder {
         new: NewRefreshToken,
         identities: &[x25519::Identity],
     ) -> Result<Nonce, VaultError> {
-        let NewRefreshToken { tenant, directory, user, object, allowed_roles, value, at } = new;
         let _turn = self.turn(app);
         let path = self.file_of(app);
         let old = self.must_load(app)?;
         let mut file = old.clone();
-        file.record.pin(&tenant, directory).map_err(|why| contradicts(app, why))?;
-        without_refresh_token(&mut file, &tenant);
-        let token = CredentialRecord {
-            object,
-            allowed_roles,
-            ..CredentialRecord::refresh_token(tenant, user, at)
-        };
-        let nonce = token.nonce.clone();
-        file.record.credentials.push(token);
+        let value = new.value.clone();
+        let (nonce, gone) = file.record.exchange_token(new).map_err(|why| contradicts(app, why))?;
+        file.values.retain(|nonce, _| Some(nonce) != gone.as_ref());
         let label = self.label(&file.record, &nonce)?;
         let block = seal::seal(&self.recipients, &label, &value).map_err(|error| {
             VaultError::disk("seal a value for", &path)(io::Error::other(error))
@@ -259,7 +256,7 @@ impl Folder {
         if !identities.is_empty()
             && *self.open_block(app, identities, &block, &label)?.expose() != *value.expose()
         {
-            return Err(VaultError::ReadBack { path });
+            return Err(VaultError::ReadBack { place: path.into() });
         }
         file.values.insert(nonce.clone(), block);
         // What is written is read back whole.
@@ -276,10 +273,8 @@ impl Folder {
         let _turn = self.turn(app);
         let old = self.must_load(app)?;
         let mut file = old.clone();
-        without_refresh_token(&mut file, tenant);
-        if file == old {
-            return Ok(false);
-        }
+        let Some(gone) = file.record.forget_token(tenant) else { return Ok(false) };
+        file.values.remove(&gone);
         self.save(Some(&old), &file)?;
         Ok(true)
     }
@@ -407,7 +402,7 @@ impl Folder {
             .map_err(VaultError::disk("write", &path))?;
         match read_bounded(&path)? {
             Some(back) if back == text.as_bytes() => Ok(()),
-            Some(_) | None => Err(VaultError::ReadBack { path }),
+            Some(_) | None => Err(VaultError::ReadBack { place: path.into() }),
         }
     }
 
@@ -417,14 +412,6 @@ impl Folder {
         let turn = usize::try_from(hasher.finish() % self.turns.len() as u64).unwrap_or(0);
         // What it guards is on the disk and always whole: a panic elsewhere does not spoil it.
         self.turns[turn].lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A file without the refresh token of a tenant, entry and value.
-fn without_refresh_token(file: &mut AppFile, tenant: &TenantKey) {
-    if let Some(nonce) = file.record.refresh_token(tenant).map(|token| token.nonce.clone()) {
-        file.record.credentials.retain(|credential| credential.nonce != nonce);
-        file.values.remove(&nonce);
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::{
     ids::VaultId,
     vault::{
-        error::{Damage, VaultError},
+        error::{Damage, Place, VaultError},
         keys::KeyState,
         lock::Holder,
     },
@@ -15,10 +15,11 @@ use crate::{
 #[derive(Debug)]
 pub struct Health {
     /// Where it is.
-    pub folder: PathBuf,
+    pub place: Place,
     /// Which one it is.
     pub id: VaultId,
-    /// To whom values are sealed (public keys); each of them can read every value.
+    /// To whom values are sealed (public keys); each of them can read every value. None in a key
+    /// vault, whose owner decides who reads.
     pub recipients: Vec<String>,
     /// Whether it can be written.
     pub writable: Result<(), VaultError>,
@@ -28,7 +29,7 @@ pub struct Health {
     pub records: usize,
     /// How many values it holds.
     pub values: usize,
-    /// Files that cannot be read.
+    /// Files and secrets that cannot be read.
     pub damaged: Vec<Damage>,
     /// Who is writing just now.
     pub holder: Option<Holder>,

@@ -12,7 +12,7 @@ use crate::{
     secret::Secret,
     vault::{
         Backend, Vault,
-        error::VaultError,
+        error::{Place, VaultError},
         folder::{About, Folder},
         keys::{self, KeySource, Keyring},
     },
@@ -31,7 +31,7 @@ pub struct NewVault {
 #[derive(Debug, Clone)]
 pub struct InitReport {
     /// Where the vault is.
-    pub folder: PathBuf,
+    pub place: Place,
     /// Its id.
     pub id: VaultId,
     /// The key file that was made; none where the environment gave the key.
@@ -50,7 +50,7 @@ pub(super) fn init(
     match Folder::open(path, fleet) {
         Err(VaultError::Missing { .. }) => {}
         Err(VaultError::OtherFleet { .. } | VaultError::Damaged(_)) | Ok(_) => {
-            return Err(VaultError::Exists { folder: path.to_owned() });
+            return Err(VaultError::Exists { place: path.into() });
         }
         Err(other) => return Err(other),
     }
@@ -77,11 +77,12 @@ pub(super) fn init(
             }
         })?;
     let report = InitReport {
-        folder: path.to_owned(),
+        place: path.into(),
         id,
         key_file: made.file.clone(),
         recipients: recipients.clone(),
     };
     let keyring = Arc::new(Keyring::made(&made, id, recipients));
-    Ok((Vault { backend: Backend::Folder(Arc::new(folder)), keyring }, report))
+    let backend = Backend::Folder(Arc::new(folder), keyring);
+    Ok((Vault { fleet: fleet.clone(), backend }, report))
 }

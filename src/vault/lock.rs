@@ -24,6 +24,18 @@ pub struct Holder {
     pub since: Timestamp,
 }
 
+impl Holder {
+    /// This process, from now on.
+    pub(super) fn here(command: &str) -> Self {
+        Self {
+            pid: std::process::id(),
+            host: host(),
+            command: command.to_owned(),
+            since: Timestamp::now(),
+        }
+    }
+}
+
 /// The lock, held until this is dropped or the process ends in whatever way.
 pub(super) struct Held {
     /// Closing it releases the lock.
@@ -59,13 +71,8 @@ pub(super) fn try_lock(folder: &Path, command: &str) -> Result<Option<Held>, Vau
     }
     let held = Held { _file: file, note: note_file(folder) };
     disk::sweep(folder).map_err(VaultError::disk("clear left-overs from", folder))?;
-    let holder = Holder {
-        pid: std::process::id(),
-        host: host(),
-        command: command.to_owned(),
-        since: Timestamp::now(),
-    };
-    let note = serde_json::to_vec(&holder).expect("a holder is plain text and numbers");
+    let note =
+        serde_json::to_vec(&Holder::here(command)).expect("a holder is plain text and numbers");
     disk::prepare(folder, &note)
         .and_then(|prepared| prepared.put_unseen(&held.note))
         .map_err(VaultError::disk("write", &held.note))?;

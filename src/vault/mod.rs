@@ -1,16 +1,15 @@
 //! Where values live that Graph tells once, and what makes our own things recognisable.
 //!
-//! A [`Vault`] can only read; what writes is the [`VaultWriter`] that its lock gives, one at a time
+//! It is a folder of files, or an Azure Key Vault. A [`Vault`] can only read; what writes is the [`VaultWriter`] that its lock gives, one at a time
 //! per fleet. Records (the clear headers) need no key, writing needs only the recipients, and only
 //! [`Vault::value`] needs the key. A vault is one fleet's, for its files are named by app keys.
 
-use std::{collections::BTreeMap, fmt, ops::Deref, path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, ops::Deref, path::PathBuf, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 
 use crate::{
     ids::{AppKey, FleetName, Nonce, TenantKey, VaultId},
-    manifest::VaultLocation,
     secret::Secret,
 };
 
@@ -21,6 +20,7 @@ mod folder;
 mod format;
 mod health;
 mod init;
+mod key_vault;
 mod keys;
 mod lock;
 mod record;
@@ -32,9 +32,10 @@ pub(crate) mod testing;
 mod tests;
 
 pub use audit::AuditEntry;
-pub use error::{Damage, KeyOrigin, KeyTrouble, Severity, VaultError};
+pub use error::{Damage, KeyOrigin, KeyTrouble, Place, Severity, VaultError};
 pub use health::Health;
 pub use init::{InitReport, NewVault};
+pub use key_vault::KeyVaultAccess;
 pub use keys::{
     AskPassphrase, IDENTITY_VARIABLE, KeySource, KeyState, PASSPHRASE_VARIABLE, Passphrase,
 };
@@ -48,23 +49,42 @@ pub use tenant::{
 };
 
 use folder::Folder;
+use key_vault::KeyVault;
 use keys::Keyring;
 
 /// How often a waiting writer looks whether the lock is free.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
+/// Where a fleet's vault is, and what it takes to get in.
+#[derive(Debug, Clone)]
+pub enum Keeping {
+    /// A folder, and where to look for the key of what is in it.
+    Folder(PathBuf, KeySource),
+    /// An Azure Key Vault.
+    KeyVault(KeyVaultAccess),
+}
+
+impl Keeping {
+    /// A folder with the key in another.
+    pub fn folder(path: impl Into<PathBuf>, keys: KeySource) -> Self {
+        Self::Folder(path.into(), keys)
+    }
+}
+
 /// A fleet's vault, to be read.
 #[derive(Clone)]
 pub struct Vault {
+    fleet: FleetName,
     backend: Backend,
-    keyring: Arc<Keyring>,
 }
 
 /// Where a vault is kept.
 #[derive(Clone)]
 enum Backend {
-    /// In a folder.
-    Folder(Arc<Folder>),
+    /// In a folder, with the key that opens its values.
+    Folder(Arc<Folder>, Arc<Keyring>),
+    /// In an Azure Key Vault, which needs no key of ours.
+    KeyVault(Arc<KeyVault>),
 }
 
 impl Vault {
@@ -73,66 +93,91 @@ impl Vault {
     /// # Errors
     /// There is none ([`VaultError::Missing`], [`VaultError::Headless`]), it is another fleet's,
     /// or it cannot be read.
-    pub async fn open(
-        location: &VaultLocation,
-        fleet: &FleetName,
-        keys: KeySource,
-    ) -> Result<Self, VaultError> {
-        let (path, fleet) = (folder_of(location)?.to_owned(), fleet.clone());
-        blocking(move || {
-            let folder = Folder::open(&path, &fleet)?;
-            let about = &folder.about;
-            let keyring = Keyring::look(&keys, about.id, about.recipients.clone());
-            Ok(Self { backend: Backend::Folder(Arc::new(folder)), keyring: Arc::new(keyring) })
-        })
-        .await
+    pub async fn open(keeping: &Keeping, fleet: &FleetName) -> Result<Self, VaultError> {
+        let backend = match keeping.clone() {
+            Keeping::Folder(path, keys) => {
+                let fleet = fleet.clone();
+                blocking(move || {
+                    let folder = Folder::open(&path, &fleet)?;
+                    let about = &folder.about;
+                    let keyring = Keyring::look(&keys, about.id, about.recipients.clone());
+                    Ok(Backend::Folder(Arc::new(folder), Arc::new(keyring)))
+                })
+                .await?
+            }
+            Keeping::KeyVault(access) => {
+                Backend::KeyVault(Arc::new(KeyVault::open(&access, fleet).await?))
+            }
+        };
+        Ok(Self { fleet: fleet.clone(), backend })
     }
 
-    /// Makes a vault with a new id and a new key (or the key that the environment gives) where
-    /// there is none.
+    /// Makes a vault with a new id, and in a folder with a new key (or the key that the environment
+    /// gives), where there is none.
     ///
     /// # Errors
-    /// There is one already, or what is left of one; a recipient is not one; the disk refuses.
+    /// There is one already, or what is left of one; a recipient is not one; the place refuses.
     pub async fn init(
-        location: &VaultLocation,
+        keeping: &Keeping,
         fleet: &FleetName,
-        keys: KeySource,
         new: NewVault,
     ) -> Result<(Self, InitReport), VaultError> {
-        let (path, fleet) = (folder_of(location)?.to_owned(), fleet.clone());
-        blocking(move || init::init(&path, &fleet, &keys, &new)).await
+        match keeping.clone() {
+            Keeping::Folder(path, keys) => {
+                let fleet = fleet.clone();
+                blocking(move || init::init(&path, &fleet, &keys, &new)).await
+            }
+            Keeping::KeyVault(access) => {
+                if new.passphrase.is_some() || !new.recipients.is_empty() {
+                    return Err(VaultError::Usage(
+                        "--passphrase and --recipient are for a vault in a folder: who reads a key \
+                         vault, its access rules say",
+                    ));
+                }
+                let made = Arc::new(KeyVault::make(&access, fleet).await?);
+                let report = InitReport {
+                    place: Place::KeyVault(made.url().clone()),
+                    id: made.id,
+                    key_file: None,
+                    recipients: Vec::new(),
+                };
+                let vault = Self { fleet: fleet.clone(), backend: Backend::KeyVault(made) };
+                Ok((vault, report))
+            }
+        }
     }
 
     /// Opens the vault, or makes it: for `--sandbox` alone, whose vault is nobody's loss.
     ///
     /// # Errors
     /// As [`Vault::open`] and [`Vault::init`].
-    pub async fn open_or_init(
-        location: &VaultLocation,
-        fleet: &FleetName,
-        keys: KeySource,
-    ) -> Result<Self, VaultError> {
-        match Self::open(location, fleet, keys.clone()).await {
+    pub async fn open_or_init(keeping: &Keeping, fleet: &FleetName) -> Result<Self, VaultError> {
+        match Self::open(keeping, fleet).await {
             Err(VaultError::Missing { .. }) => {}
             other => return other,
         }
-        match Self::init(location, fleet, keys.clone(), NewVault::default()).await {
+        match Self::init(keeping, fleet, NewVault::default()).await {
             Ok((vault, _)) => Ok(vault),
             // Somebody else was faster.
-            Err(VaultError::Exists { .. }) => Self::open(location, fleet, keys).await,
+            Err(VaultError::Exists { .. }) => Self::open(keeping, fleet).await,
             Err(other) => Err(other),
         }
     }
 
     /// Its id; part of the display name of every credential that it has a value for.
     pub fn id(&self) -> VaultId {
-        let Backend::Folder(folder) = &self.backend;
-        folder.about.id
+        match &self.backend {
+            Backend::Folder(folder, _) => folder.about.id,
+            Backend::KeyVault(vault) => vault.id,
+        }
     }
 
     /// Whether values can be read, as far as can be told without asking for a passphrase.
     pub fn key(&self) -> KeyState {
-        self.keyring.state()
+        match &self.backend {
+            Backend::Folder(_, keyring) => keyring.state(),
+            Backend::KeyVault(vault) => vault.key.clone(),
+        }
     }
 
     /// Whether values can be read: `false` is "recipients only", and proofs that need a value are
@@ -149,7 +194,13 @@ impl Vault {
     /// # Errors
     /// Why values cannot be read.
     pub async fn unlock(&self) -> Result<(), KeyTrouble> {
-        self.keyring.identities().await.map(|_| ())
+        match &self.backend {
+            Backend::Folder(_, keyring) => keyring.identities().await.map(|_| ()),
+            Backend::KeyVault(vault) => match &vault.key {
+                KeyState::Ready(_) | KeyState::Protected(_) => Ok(()),
+                KeyState::Unreadable(why) => Err(why.clone()),
+            },
+        }
     }
 
     /// Every record. Needs no key.
@@ -169,7 +220,10 @@ impl Vault {
     /// # Errors
     /// The folder cannot be listed or the disk refuses.
     pub async fn survey(&self) -> Result<(Records, Vec<Damage>), VaultError> {
-        self.on_folder(Folder::survey).await
+        match &self.backend {
+            Backend::Folder(folder, _) => on(folder, Folder::survey).await,
+            Backend::KeyVault(vault) => vault.survey().await,
+        }
     }
 
     /// One app's record, where there is one. Needs no key.
@@ -177,8 +231,13 @@ impl Vault {
     /// # Errors
     /// Its file is damaged or cannot be read.
     pub async fn record(&self, app: &AppKey) -> Result<Option<Record>, VaultError> {
-        let app = app.clone();
-        self.on_folder(move |folder| Ok(folder.load(&app)?.map(|file| file.record))).await
+        match &self.backend {
+            Backend::Folder(folder, _) => {
+                let app = app.clone();
+                on(folder, move |folder| Ok(folder.load(&app)?.map(|file| file.record))).await
+            }
+            Backend::KeyVault(vault) => vault.record(app).await,
+        }
     }
 
     /// The value of one credential, after checking that it belongs to what the header says.
@@ -186,15 +245,18 @@ impl Vault {
     /// # Errors
     /// No such value, no key, or a block that belongs elsewhere.
     pub async fn value(&self, app: &AppKey, nonce: &Nonce) -> Result<Secret<String>, VaultError> {
+        let (folder, keyring) = match &self.backend {
+            Backend::Folder(folder, keyring) => (folder, keyring),
+            Backend::KeyVault(vault) => return vault.value(app, nonce).await,
+        };
         let (app, nonce) = (app.clone(), nonce.clone());
-        let (app, block, label) = self
-            .on_folder(move |folder| {
-                let (block, label) = folder.block(&app, &nonce)?;
-                Ok((app, block, label))
-            })
-            .await?;
-        let identities = self.keyring.identities().await?.to_vec();
-        self.on_folder(move |folder| folder.open_block(&app, &identities, &block, &label)).await
+        let (app, block, label) = on(folder, move |folder| {
+            let (block, label) = folder.block(&app, &nonce)?;
+            Ok((app, block, label))
+        })
+        .await?;
+        let identities = keyring.identities().await?.to_vec();
+        on(folder, move |folder| folder.open_block(&app, &identities, &block, &label)).await
     }
 
     /// Waits until nobody else writes, then gives the only hand that can. `waiting` is called once
@@ -209,6 +271,15 @@ impl Vault {
         command: &str,
         waiting: impl FnOnce(Option<&Holder>),
     ) -> Result<VaultWriter, VaultError> {
+        let folder = match &self.backend {
+            Backend::Folder(folder, _) => folder,
+            Backend::KeyVault(vault) => {
+                let held = vault.lock(command, Some(waiting)).await?;
+                // Whoever waits ends with it.
+                let held = held.ok_or(VaultError::Interrupted)?;
+                return Ok(self.writer(Held::KeyVault(held)));
+            }
+        };
         let mut waiting = Some(waiting);
         // Looking again and again instead of waiting in the system: this way a signal ends the wait.
         loop {
@@ -216,7 +287,7 @@ impl Vault {
                 return Ok(writer);
             }
             if let Some(waiting) = waiting.take() {
-                let holder = self.on_folder(|folder| Ok(lock::told(&folder.path))).await?;
+                let holder = on(folder, |folder| Ok(lock::told(&folder.path))).await?;
                 waiting(holder.as_ref());
             }
             tokio::time::sleep(LOOK_AGAIN).await;
@@ -228,9 +299,22 @@ impl Vault {
     /// # Errors
     /// The folder cannot be written.
     pub async fn try_lock(&self, command: &str) -> Result<Option<VaultWriter>, VaultError> {
-        let command = command.to_owned();
-        let held = self.on_folder(move |folder| lock::try_lock(&folder.path, &command)).await?;
-        Ok(held.map(|held| VaultWriter { vault: self.clone(), held: Arc::new(held) }))
+        let held = match &self.backend {
+            Backend::Folder(folder, _) => {
+                let command = command.to_owned();
+                on(folder, move |folder| lock::try_lock(&folder.path, &command))
+                    .await?
+                    .map(|held| Held::Folder(folder.clone(), Arc::new(held)))
+            }
+            Backend::KeyVault(vault) => {
+                vault.lock(command, None::<fn(Option<&Holder>)>).await?.map(Held::KeyVault)
+            }
+        };
+        Ok(held.map(|held| self.writer(held)))
+    }
+
+    fn writer(&self, held: Held) -> VaultWriter {
+        VaultWriter { vault: self.clone(), held }
     }
 
     /// Whether a file can be written: asked before anything is changed at Microsoft.
@@ -238,7 +322,10 @@ impl Vault {
     /// # Errors
     /// Why not.
     pub async fn check_writable(&self) -> Result<(), VaultError> {
-        self.on_folder(|folder| folder.check_writable()).await
+        match &self.backend {
+            Backend::Folder(folder, _) => on(folder, |folder| folder.check_writable()).await,
+            Backend::KeyVault(vault) => vault.check_writable(&self.fleet).await,
+        }
     }
 
     /// Adds one line to the audit and brings it to the disk. Needs no lock: whoever reveals a value
@@ -247,7 +334,12 @@ impl Vault {
     /// # Errors
     /// The line could not be written; what it tells of must not be done then.
     pub async fn audit(&self, entry: AuditEntry) -> Result<(), VaultError> {
-        self.on_folder(move |folder| audit::append(&folder.path, &[entry])).await
+        match &self.backend {
+            Backend::Folder(folder, _) => {
+                on(folder, move |folder| audit::append(&folder.path, &[entry])).await
+            }
+            Backend::KeyVault(vault) => vault.audit(&entry).await,
+        }
     }
 
     /// What `doctor` says.
@@ -255,8 +347,12 @@ impl Vault {
     /// # Errors
     /// The folder cannot even be listed.
     pub async fn health(&self) -> Result<Health, VaultError> {
+        let folder = match &self.backend {
+            Backend::Folder(folder, _) => folder,
+            Backend::KeyVault(vault) => return vault.health(&self.fleet).await,
+        };
         let key = self.key();
-        self.on_folder(move |folder| {
+        on(folder, move |folder| {
             let (records, damaged) = folder.survey()?;
             let mut private = vec![folder.path.clone(), folder::about_file(&folder.path)];
             private.extend(match &key {
@@ -266,7 +362,7 @@ impl Vault {
             });
             private.retain(|path| disk::open_to_others(path));
             Ok(Health {
-                folder: folder.path.clone(),
+                place: (&folder.path).into(),
                 id: folder.about.id,
                 recipients: folder.about.recipients.clone(),
                 writable: folder.check_writable(),
@@ -284,21 +380,17 @@ impl Vault {
         })
         .await
     }
-
-    async fn on_folder<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Folder) -> Result<T, VaultError> + Send + 'static,
-    ) -> Result<T, VaultError> {
-        let Backend::Folder(folder) = &self.backend;
-        let folder = folder.clone();
-        blocking(move || work(&folder)).await
-    }
 }
 
 impl fmt::Debug for Vault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Backend::Folder(folder) = &self.backend;
-        f.debug_struct("Vault").field("id", &folder.about.id).field("folder", &folder.path).finish()
+        let mut shown = f.debug_struct("Vault");
+        shown.field("id", &self.id());
+        match &self.backend {
+            Backend::Folder(folder, _) => shown.field("folder", &folder.path),
+            Backend::KeyVault(vault) => shown.field("keyVault", &vault.url().as_str()),
+        };
+        shown.finish()
     }
 }
 
@@ -306,7 +398,13 @@ impl fmt::Debug for Vault {
 /// can. Every writing method ends when what it wrote is on the disk and has been read back.
 pub struct VaultWriter {
     vault: Vault,
-    held: Arc<lock::Held>,
+    held: Held,
+}
+
+/// What gives the right to write.
+enum Held {
+    Folder(Arc<Folder>, Arc<lock::Held>),
+    KeyVault(key_vault::Held),
 }
 
 impl Deref for VaultWriter {
@@ -329,8 +427,13 @@ impl VaultWriter {
     /// # Errors
     /// The record and the values do not go together (nothing is written then); the disk refuses.
     pub async fn write_record(&self, record: &Record) -> Result<(), VaultError> {
-        let record = record.clone();
-        self.write(move |folder| folder.write_record(&record)).await
+        match &self.held {
+            Held::Folder(folder, held) => {
+                let record = record.clone();
+                write(folder, held, move |folder| folder.write_record(&record)).await
+            }
+            Held::KeyVault(held) => held.write_record(record).await,
+        }
     }
 
     /// Changes something in a record, whatever other tasks have changed in it since it was read;
@@ -343,8 +446,13 @@ impl VaultWriter {
         app: &AppKey,
         change: impl FnOnce(&mut Record) + Send + 'static,
     ) -> Result<Record, VaultError> {
-        let app = app.clone();
-        self.write(move |folder| folder.change(&app, change)).await
+        match &self.held {
+            Held::Folder(folder, held) => {
+                let app = app.clone();
+                write(folder, held, move |folder| folder.change(&app, change)).await
+            }
+            Held::KeyVault(held) => held.change(app, change).await.map(|(record, _)| record),
+        }
     }
 
     /// Writes a record, in which the credential has its new state already, and the credential's
@@ -360,22 +468,25 @@ impl VaultWriter {
         nonce: &Nonce,
         value: &Secret<String>,
     ) -> Result<(), VaultError> {
+        let (folder, held) = match &self.held {
+            Held::Folder(folder, held) => (folder, held),
+            Held::KeyVault(held) => return held.store_value(record, nonce, value).await,
+        };
         let (app, written) = (record.app.clone(), nonce.clone());
         let (record, nonce, wanted) = (record.clone(), nonce.clone(), value.clone());
-        let (path, block, back) = self
-            .write(move |folder| {
-                let block = folder.store_value(&record, &nonce, &wanted)?;
-                let (back, _) = folder.block(&record.app, &nonce)?;
-                Ok((folder.file_of(&record.app), block, back))
-            })
-            .await?;
+        let (path, block, back) = write(folder, held, move |folder| {
+            let block = folder.store_value(&record, &nonce, &wanted)?;
+            let (back, _) = folder.block(&record.app, &nonce)?;
+            Ok((folder.file_of(&record.app), block, back))
+        })
+        .await?;
         if block != back {
-            return Err(VaultError::ReadBack { path });
+            return Err(VaultError::ReadBack { place: path.into() });
         }
         // A key that does not open is no reason to call a stored value lost: bytes must do then.
-        let opens = self.keyring.identities().await.is_ok();
+        let opens = self.unlock().await.is_ok();
         if opens && *self.value(&app, &written).await?.expose() != *value.expose() {
-            return Err(VaultError::ReadBack { path });
+            return Err(VaultError::ReadBack { place: path.into() });
         }
         Ok(())
     }
@@ -395,13 +506,17 @@ impl VaultWriter {
         app: &AppKey,
         new: NewRefreshToken,
     ) -> Result<Nonce, VaultError> {
-        // The old one goes only for a new one that opens, where that can be tried.
-        let identities = match self.keyring.identities().await {
-            Ok(identities) => identities.to_vec(),
-            Err(_) => Vec::new(),
+        let (folder, held) = match &self.held {
+            Held::Folder(folder, held) => (folder, held),
+            Held::KeyVault(held) => return held.keep_refresh_token(app, new).await,
         };
-        let app = app.clone();
-        self.write(move |folder| folder.keep_refresh_token(&app, new, &identities)).await
+        // The old one goes only for a new one that opens, where that can be tried.
+        let identities = match &self.backend {
+            Backend::Folder(_, keyring) => keyring.identities().await.map(<[_]>::to_vec),
+            Backend::KeyVault(_) => Ok(Vec::new()),
+        };
+        let (app, identities) = (app.clone(), identities.unwrap_or_default());
+        write(folder, held, move |folder| folder.keep_refresh_token(&app, new, &identities)).await
     }
 
     /// Keeps the refresh token of a sign-in that just took place, and gives the audit its line:
@@ -437,8 +552,13 @@ impl VaultWriter {
         app: &AppKey,
         tenant: &TenantKey,
     ) -> Result<bool, VaultError> {
-        let (app, tenant) = (app.clone(), tenant.clone());
-        self.write(move |folder| folder.forget_refresh_token(&app, &tenant)).await
+        match &self.held {
+            Held::Folder(folder, held) => {
+                let (app, tenant) = (app.clone(), tenant.clone());
+                write(folder, held, move |folder| folder.forget_refresh_token(&app, &tenant)).await
+            }
+            Held::KeyVault(held) => held.forget_refresh_token(app, tenant).await,
+        }
     }
 
     /// Writes a record and drops the values of the credentials that it no longer has, or that it
@@ -447,8 +567,13 @@ impl VaultWriter {
     /// # Errors
     /// As [`VaultWriter::change`].
     pub async fn drop_values(&self, record: &Record) -> Result<(), VaultError> {
-        let record = record.clone();
-        self.write(move |folder| folder.drop_values(&record)).await
+        match &self.held {
+            Held::Folder(folder, held) => {
+                let record = record.clone();
+                write(folder, held, move |folder| folder.drop_values(&record)).await
+            }
+            Held::KeyVault(held) => held.drop_values(record).await,
+        }
     }
 
     /// Remembers what a run saw of many tenants, for `--since-last`; gives back how many files
@@ -462,30 +587,37 @@ impl VaultWriter {
         seen: BTreeMap<AppKey, Vec<TenantSeen>>,
         at: Timestamp,
     ) -> Result<usize, VaultError> {
-        self.write(move |folder| folder.remember(&seen, at)).await
-    }
-
-    async fn write<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Folder) -> Result<T, VaultError> + Send + 'static,
-    ) -> Result<T, VaultError> {
-        // A future that is dropped does not stop the thread that writes for it: the lock stays
-        // until that thread is done.
-        let held = self.held.clone();
-        self.on_folder(move |folder| {
-            let done = work(folder);
-            drop(held);
-            done
-        })
-        .await
+        match &self.held {
+            Held::Folder(folder, held) => {
+                write(folder, held, move |folder| folder.remember(&seen, at)).await
+            }
+            Held::KeyVault(held) => held.remember(&seen, at).await,
+        }
     }
 }
 
-fn folder_of(location: &VaultLocation) -> Result<&Path, VaultError> {
-    match location {
-        VaultLocation::Folder(path) => Ok(path),
-        VaultLocation::KeyVault(url) => Err(VaultError::KeyVault(url.clone())),
-    }
+async fn on<T: Send + 'static>(
+    folder: &Arc<Folder>,
+    work: impl FnOnce(&Folder) -> Result<T, VaultError> + Send + 'static,
+) -> Result<T, VaultError> {
+    let folder = folder.clone();
+    blocking(move || work(&folder)).await
+}
+
+async fn write<T: Send + 'static>(
+    folder: &Arc<Folder>,
+    held: &Arc<lock::Held>,
+    work: impl FnOnce(&Folder) -> Result<T, VaultError> + Send + 'static,
+) -> Result<T, VaultError> {
+    // A future that is dropped does not stop the thread that writes for it: the lock stays
+    // until that thread is done.
+    let held = held.clone();
+    on(folder, move |folder| {
+        let done = work(folder);
+        drop(held);
+        done
+    })
+    .await
 }
 
 /// Runs what blocks on a thread that may.

@@ -296,6 +296,37 @@ impl Record {
         }
     }
 
+    /// Puts a new refresh token in the place of the tenant's old one; gives back their names.
+    pub(super) fn exchange_token(
+        &mut self,
+        new: NewRefreshToken,
+    ) -> Result<(Nonce, Option<Nonce>), Contradiction> {
+        let NewRefreshToken { tenant, directory, user, object, allowed_roles, value: _, at } = new;
+        self.pin(&tenant, directory)?;
+        let gone = self.forget_token(&tenant);
+        let token = CredentialRecord {
+            object,
+            allowed_roles,
+            ..CredentialRecord::refresh_token(tenant, user, at)
+        };
+        let nonce = token.nonce.clone();
+        self.credentials.push(token);
+        Ok((nonce, gone))
+    }
+
+    /// Forgets a tenant's refresh token, if there is one; gives back its name.
+    pub(super) fn forget_token(&mut self, tenant: &TenantKey) -> Option<Nonce> {
+        let gone = self.refresh_token(tenant)?.nonce.clone();
+        self.credentials.retain(|credential| credential.nonce != gone);
+        Some(gone)
+    }
+
+    /// The names of the credentials of which the vault holds the values.
+    pub(super) fn held(&self) -> BTreeSet<Nonce> {
+        let held = self.credentials.iter().filter(|credential| credential.state.has_value());
+        held.map(|credential| credential.nonce.clone()).collect()
+    }
+
     /// Remembers what a run saw of a tenant; `since` stays where nothing changed.
     ///
     /// # Errors

@@ -23,7 +23,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("links", &["cloud", "ids", "registration"]),
     ("inventory", &["failure", "ids", "lifetime", "registration"]),
     ("manifest", &["cloud", "connector", "ids", "lifetime", "registration", "text"]),
-    ("vault", &["ids", "manifest", "secret"]),
+    ("vault", &["failure", "http", "ids", "secret"]),
     (
         "plan",
         &[

@@ -8,7 +8,7 @@ async fn a_block_copied_between_files_is_refused() {
     let writer = writer(&place.init().await).await;
     let (mine, nonce) = store(&writer, "contoso", VALUE).await;
     let (theirs, other) = store(&writer, "fabrikam", "theirs").await;
-    let Backend::Folder(folder) = &writer.backend;
+    let Backend::Folder(folder, _) = &writer.backend else { unreachable!("it is in a folder") };
     let mut file = folder.load(&mine.app).unwrap().unwrap();
     let stranger = folder.load(&theirs.app).unwrap().unwrap().values[&other].clone();
     file.values.insert(nonce.clone(), stranger);
@@ -68,9 +68,8 @@ async fn whatever_a_killed_writer_leaves_the_record_before_it_is_read() {
 
 /// What the child of the next test writes, one step after the other.
 async fn one_life(place: &Path) {
-    let location = VaultLocation::Folder(place.join("vault"));
     let keys = KeySource::folder(place.join("keys"));
-    let vault = Vault::open(&location, &fleet(), keys).await.unwrap();
+    let vault = Vault::open(&Keeping::folder(place.join("vault"), keys), &fleet()).await.unwrap();
     let hand = vault.lock("apply", |_| ()).await.unwrap();
     let mut app = record("contoso");
     let nonce = Nonce::fresh();

@@ -63,7 +63,7 @@ async fn a_team_shares_a_vault_by_its_recipients() {
     for wrong in ["age1nonsense".to_owned(), text(&pipeline)] {
         let place = Place::new();
         let new = NewVault { recipients: vec![wrong], ..Default::default() };
-        let error = Vault::init(&place.location(), &fleet(), place.keys(), new).await.unwrap_err();
+        let error = Vault::init(&place.keeping(), &fleet(), new).await.unwrap_err();
         assert_eq!(error.severity(), Severity::Usage);
         assert!(!error.to_string().contains("AGE-SECRET"), "{error}");
         assert!(!place.folder().exists() && !place.root.path().join("keys").exists());

@@ -1,6 +1,10 @@
 //! The vault as its users meet it.
 
-use std::{fs, path::PathBuf, time::Instant};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -28,8 +32,11 @@ impl Place {
     fn folder(&self) -> PathBuf {
         self.root.path().join("vault")
     }
-    fn location(&self) -> VaultLocation {
-        VaultLocation::Folder(self.folder())
+    fn keeping(&self) -> Keeping {
+        self.with(self.keys())
+    }
+    fn with(&self, keys: KeySource) -> Keeping {
+        Keeping::folder(self.folder(), keys)
     }
     fn keys(&self) -> KeySource {
         KeySource::folder(self.root.path().join("keys"))
@@ -38,10 +45,10 @@ impl Place {
         self.init_with(NewVault::default()).await.0
     }
     async fn init_with(&self, new: NewVault) -> (Vault, InitReport) {
-        Vault::init(&self.location(), &fleet(), self.keys(), new).await.unwrap()
+        Vault::init(&self.keeping(), &fleet(), new).await.unwrap()
     }
     async fn open(&self, keys: KeySource) -> Vault {
-        Vault::open(&self.location(), &fleet(), keys).await.unwrap()
+        Vault::open(&self.with(keys), &fleet()).await.unwrap()
     }
 }
 
@@ -138,40 +145,40 @@ async fn a_record_that_names_another_app_does_not_keep_the_values_of_the_old_one
 #[tokio::test]
 async fn init_never_replaces_and_open_never_guesses() {
     let place = Place::new();
-    let missing = Vault::open(&place.location(), &fleet(), place.keys()).await.unwrap_err();
+    let missing = Vault::open(&place.keeping(), &fleet()).await.unwrap_err();
     assert!(matches!(missing, VaultError::Missing { .. }));
     assert!(missing.hint().unwrap().contains("tenantry vault init"));
 
     let vault = place.init().await;
-    let again = Vault::init(&place.location(), &fleet(), place.keys(), NewVault::default()).await;
+    let again = Vault::init(&place.keeping(), &fleet(), NewVault::default()).await;
     assert!(matches!(again, Err(VaultError::Exists { .. })));
     assert_eq!(fs::read_dir(place.root.path().join("keys")).unwrap().count(), 1);
 
     let stranger = "other-fleet".parse().unwrap();
-    let error = Vault::open(&place.location(), &stranger, place.keys()).await.unwrap_err();
+    let error = Vault::open(&place.keeping(), &stranger).await.unwrap_err();
     assert!(matches!(error, VaultError::OtherFleet { .. }));
-    let error = Vault::init(&place.location(), &stranger, place.keys(), NewVault::default()).await;
+    let error = Vault::init(&place.keeping(), &stranger, NewVault::default()).await;
     assert!(matches!(error, Err(VaultError::Exists { .. })));
 
     store(&writer(&vault).await, "contoso", VALUE).await;
     let about = place.folder().join("vault.json");
     fs::write(&about, "{}").unwrap();
-    let error = Vault::open(&place.location(), &fleet(), place.keys()).await.unwrap_err();
+    let error = Vault::open(&place.keeping(), &fleet()).await.unwrap_err();
     assert!(matches!(error, VaultError::Damaged(_)));
     fs::remove_file(&about).unwrap();
-    let error = Vault::open(&place.location(), &fleet(), place.keys()).await.unwrap_err();
-    assert!(matches!(error, VaultError::Headless { files: 1, .. }));
-    let error = Vault::open_or_init(&place.location(), &fleet(), place.keys()).await.unwrap_err();
+    let error = Vault::open(&place.keeping(), &fleet()).await.unwrap_err();
+    assert!(matches!(error, VaultError::Headless { records: 1, .. }));
+    let error = Vault::open_or_init(&place.keeping(), &fleet()).await.unwrap_err();
     assert!(matches!(error, VaultError::Headless { .. }));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn many_who_make_the_same_vault_end_with_one() {
     let place = Place::new();
-    let (location, keys) = (place.location(), place.keys());
+    let keeping = place.keeping();
     let makers = (0..8).map(|_| {
-        let (location, keys) = (location.clone(), keys.clone());
-        tokio::spawn(async move { Vault::open_or_init(&location, &fleet(), keys).await.unwrap() })
+        let keeping = keeping.clone();
+        tokio::spawn(async move { Vault::open_or_init(&keeping, &fleet()).await.unwrap() })
     });
     let vaults = futures::future::join_all(makers.collect::<Vec<_>>()).await;
     let ids: Vec<_> = vaults.into_iter().map(|vault| vault.unwrap()).collect();
@@ -303,7 +310,7 @@ async fn ten_thousand_records_are_read_in_a_moment() {
     const APPS: usize = 10_000;
     let place = Place::new();
     let vault = place.init().await;
-    let Backend::Folder(folder) = &vault.backend;
+    let Backend::Folder(folder, _) = &vault.backend else { unreachable!("it is in a folder") };
     for number in 0..APPS {
         let record = full_record(&format!("tenant-{number}"));
         let values = record.credentials[..2]

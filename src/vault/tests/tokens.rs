@@ -160,8 +160,8 @@ async fn files_of_before_still_read_and_new_members_come_back() {
 async fn child_that_dies_at_a_rotation() {
     let Some(place) = std::env::var_os("TENANTRY_TEST_VAULT_PLACE") else { return };
     let place = std::path::Path::new(&place);
-    let location = VaultLocation::Folder(place.join("vault"));
-    let vault = Vault::open(&location, &fleet(), KeySource::folder(place.join("keys"))).await;
+    let keys = KeySource::folder(place.join("keys"));
+    let vault = Vault::open(&Keeping::folder(place.join("vault"), keys), &fleet()).await;
     let hand = writer(&vault.unwrap()).await;
     let app = "contoso".parse().unwrap();
     hand.keep_sign_in(&app, token("contoso", directory(1), NEW), "ada", "consent").await.unwrap();

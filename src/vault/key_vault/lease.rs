@@ -1,0 +1,170 @@
+//! One writer per fleet, in a place that knows no locks: a claim each, and the first one writes.
+//!
+//! Key Vault cannot compare and swap. But it dates every secret by its own clock, in whole seconds,
+//! and lists what was written: a claim is one secret of its own, and whoever has waited until the
+//! second of his claim is over sees every claim that could be as early as his. Of those that live,
+//! the earliest writes (of one second: the first by name); the others wait for it. A claim lives for
+//! [`LEASE`] after its last renewal, so that a killed writer stands in nobody's way for long.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::{runtime::Handle, runtime::RuntimeFlavor, task::JoinHandle};
+
+use super::{
+    tags::{Name, Names, Tags},
+    wire::{Item, Wire},
+};
+use crate::{
+    secret::Secret,
+    vault::{
+        error::VaultError,
+        lock::{self, Holder},
+    },
+};
+
+/// How long a claim lives after it was made or renewed.
+const LEASE: Duration = Duration::from_secs(120);
+/// How often it is renewed.
+const RENEWED: Duration = Duration::from_secs(30);
+/// After so long without a renewal nothing is written any more: the claim must still stand while
+/// the last request is on its way.
+const TRUSTED: Duration = Duration::from_secs(80);
+/// Longer than the second in which a claim was made, with what clocks may differ in between.
+const SECOND_IS_OVER: Duration = Duration::from_millis(1_250);
+/// How often a waiting writer looks whether the one before it is done.
+const LOOK_AGAIN: Duration = Duration::from_millis(1_500);
+/// How long letting go may take; what is left then ends by itself.
+const LETTING_GO: Duration = Duration::from_secs(5);
+
+/// A claim of ours; deleted when this is dropped.
+pub(super) struct Lease {
+    wire: Arc<Wire>,
+    name: String,
+    /// Keeps the claim alive.
+    renewing: JoinHandle<()>,
+    renewed: Arc<Mutex<Instant>>,
+    /// The vault's clock at a moment of ours.
+    clock: (Timestamp, Instant),
+}
+
+impl Lease {
+    /// Makes a claim. Whether it is the first, [`Lease::before`] says.
+    pub(super) async fn claim(
+        wire: &Arc<Wire>,
+        names: &Names,
+        command: &str,
+    ) -> Result<Self, VaultError> {
+        let name = names.lease(&uuid::Uuid::new_v4().simple().to_string()[..16]);
+        let holder = Holder::here(command);
+        let tags: Tags = HashMap::from([
+            ("pid".to_owned(), holder.pid.to_string()),
+            ("host".to_owned(), holder.host.chars().take(256).collect()),
+            ("command".to_owned(), holder.command.clone()),
+        ]);
+        let words = Secret::new("Who writes just now; see the tags.".to_owned());
+        let asked = Instant::now();
+        let made = wire.set(&name, &words, &tags, None).await?;
+        let renewed = Arc::new(Mutex::new(asked));
+        let renewing = tokio::spawn({
+            let (wire, name, renewed) = (wire.clone(), name.clone(), renewed.clone());
+            async move {
+                loop {
+                    tokio::time::sleep(RENEWED).await;
+                    let asked = Instant::now();
+                    if wire.tag(&name, &tags).await.is_ok() {
+                        *renewed.lock().unwrap_or_else(PoisonError::into_inner) = asked;
+                    }
+                }
+            }
+        });
+        let clock = (made.updated, Instant::now());
+        let lease = Self { wire: wire.clone(), name, renewing, renewed, clock };
+        tokio::time::sleep(SECOND_IS_OVER).await;
+        Ok(lease)
+    }
+
+    /// Whose claim stands before ours, in a listing of the vault; claims that nobody renews any more
+    /// are cleared away.
+    pub(super) async fn before(&self, names: &Names, listed: &[Item]) -> Option<Item> {
+        let (at, then) = self.clock;
+        let now = SignedDuration::try_from(then.elapsed()).map_or(at, |passed| at + passed);
+        let (live, dead) = claims(names, listed, now);
+        for claim in dead {
+            // Whoever else sees it deletes it too.
+            let _ = self.wire.delete(&claim.name).await;
+        }
+        live.into_iter().next().filter(|first| first.name != self.name)
+    }
+
+    /// Waits until a claim is gone or dead.
+    pub(super) async fn outlast(&self, claim: &Item) -> Result<(), VaultError> {
+        let mut updated = claim.updated;
+        let mut seen = Instant::now();
+        loop {
+            tokio::time::sleep(LOOK_AGAIN).await;
+            let versions = self.wire.versions(&claim.name).await?;
+            let Some(now) = versions.first() else { return Ok(()) };
+            if now.updated != updated {
+                (updated, seen) = (now.updated, Instant::now());
+            } else if seen.elapsed() > LEASE {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Whether we may still write.
+    pub(super) fn stands(&self) -> bool {
+        self.renewed.lock().unwrap_or_else(PoisonError::into_inner).elapsed() < TRUSTED
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.renewing.abort();
+        let (wire, name) = (self.wire.clone(), std::mem::take(&mut self.name));
+        let gone = async move {
+            // What cannot be deleted now dies by itself.
+            let _ = tokio::time::timeout(LETTING_GO, wire.delete(&name)).await;
+        };
+        match Handle::try_current() {
+            Ok(here) if here.runtime_flavor() == RuntimeFlavor::CurrentThread => {
+                here.spawn(gone);
+            }
+            // The process may end right after this: it has to be done now.
+            Ok(here) => tokio::task::block_in_place(|| here.block_on(gone)),
+            Err(_) => {}
+        }
+    }
+}
+
+/// The claims of a fleet, those that live by age, and those that do not.
+fn claims<'a>(names: &Names, listed: &'a [Item], now: Timestamp) -> (Vec<Item>, Vec<&'a Item>) {
+    let all = listed.iter().filter(|item| names.read(&item.name) == Some(Name::Lease));
+    let (live, dead): (Vec<&Item>, Vec<&Item>) = all.partition(|item| {
+        SignedDuration::try_from(LEASE).is_ok_and(|lease| item.updated + lease > now)
+    });
+    let mut live: Vec<Item> = live.into_iter().cloned().collect();
+    live.sort_by(|one, other| (one.created, &one.name).cmp(&(other.created, &other.name)));
+    (live, dead)
+}
+
+/// Who holds the lock, by a listing; nothing while nobody does.
+pub(super) fn holder(names: &Names, listed: &[Item], now: Timestamp) -> Option<Holder> {
+    claims(names, listed, now).0.first().map(told)
+}
+
+/// What a claim says of its writer.
+pub(super) fn told(claim: &Item) -> Holder {
+    let text = |name: &str| claim.tags.get(name).cloned().unwrap_or_default();
+    lock::Holder {
+        pid: text("pid").parse().unwrap_or_default(),
+        host: text("host"),
+        command: text("command"),
+        since: claim.created,
+    }
+}

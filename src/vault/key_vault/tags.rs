@@ -1,0 +1,322 @@
+//! What stands in the names and tags of a key vault's secrets: pure, from record to tags and back.
+//!
+//! | secret | its value | its tags |
+//! |---|---|---|
+//! | `tenantry-<fleet>` | words | which vault it is, whose |
+//! | `tenantry-<fleet>--<app>` | the app's client secret, a version each | the app's record, without its tenants |
+//! | `tenantry-<fleet>--<app>--<digest>` | a tenant's refresh token, a version each | what is remembered of the tenant |
+//! | `tenantry-<fleet>---lease-<id>` | words | who writes just now |
+//! | `tenantry-<fleet>---audit` | a line of the audit, a version each | |
+//!
+//! Tags, because listing secrets gives them to an identity that may read no value (the role Key Vault
+//! Reader), and all of them in one listing of 25 a page. A secret takes 15 tags of 256 characters
+//! (<https://learn.microsoft.com/en-us/azure/key-vault/secrets/about-secrets#secret-tags>), and those
+//! of its newest version are the ones that count; so a value and what is said of it are written in
+//! one request.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    ids::{AppKey, FleetName, Nonce, TenantKey, VaultId},
+    vault::{
+        record::{CredentialKind, CredentialRecord, Record},
+        seal::Label,
+        tenant::TenantRecord,
+    },
+};
+
+/// The tags of one secret.
+pub(super) type Tags = HashMap<String, String>;
+
+/// Which vault a secret is part of.
+const VAULT: &str = "tenantry-vault";
+/// Whose the vault is; on the first secret only.
+const FLEET: &str = "tenantry-fleet";
+/// The format of it all; on the first secret only.
+const FORMAT: (&str, &str) = ("tenantry-format", "1");
+/// Whose value the newest version has; absent where it has none.
+const LABEL: &str = "label";
+/// What is told piece by piece: `record-01`, `record-02`, …
+const PIECE: &str = "record-";
+
+/// The longest that one tag may be.
+const LONGEST: usize = 256;
+/// How many tags are left for the pieces, of 15.
+const PIECES: usize = 13;
+/// The longest text that fits into the tags of one secret.
+pub(super) const MOST: usize = PIECES * LONGEST;
+
+/// The names of a fleet's secrets. A key holds single hyphens only, so that two and three of them
+/// tell the parts of a name apart.
+#[derive(Debug, Clone)]
+pub(super) struct Names {
+    head: String,
+}
+
+/// What a secret is, by its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Name {
+    /// The one that says which vault it is.
+    Head,
+    /// An app's.
+    App(AppKey),
+    /// A tenant's, of this app; which tenant, its tags say.
+    Tenant(AppKey),
+    /// A writer's claim.
+    Lease,
+    /// The audit.
+    Audit,
+}
+
+impl Names {
+    pub(super) fn of(fleet: &FleetName) -> Self {
+        Self { head: format!("tenantry-{fleet}") }
+    }
+
+    pub(super) fn head(&self) -> &str {
+        &self.head
+    }
+
+    pub(super) fn app(&self, app: &AppKey) -> String {
+        format!("{}--{app}", self.head)
+    }
+
+    /// Two keys would be longer than a name may be (127 characters), so the tenant's is digested.
+    pub(super) fn tenant(&self, app: &AppKey, tenant: &TenantKey) -> String {
+        let digest = Sha256::digest(tenant.as_str());
+        let short: String = digest.iter().take(5).map(|byte| format!("{byte:02x}")).collect();
+        format!("{}--{app}--{short}", self.head)
+    }
+
+    pub(super) fn lease(&self, id: &str) -> String {
+        format!("{}---lease-{id}", self.head)
+    }
+
+    pub(super) fn audit(&self) -> String {
+        format!("{}---audit", self.head)
+    }
+
+    /// What a secret is; nothing where it is not this fleet's.
+    pub(super) fn read(&self, name: &str) -> Option<Name> {
+        let rest = name.strip_prefix(self.head.as_str())?;
+        if rest.is_empty() {
+            return Some(Name::Head);
+        }
+        let rest = rest.strip_prefix("--")?;
+        if rest == "-audit" {
+            return Some(Name::Audit);
+        }
+        if rest.starts_with("-lease-") {
+            return Some(Name::Lease);
+        }
+        match rest.split_once("--") {
+            None => Some(Name::App(rest.parse().ok()?)),
+            Some((app, _)) => Some(Name::Tenant(app.parse().ok()?)),
+        }
+    }
+}
+
+/// What is remembered of one tenant, with its refresh token's record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct TenantPart {
+    pub(super) tenant: TenantKey,
+    pub(super) record: TenantRecord,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) token: Option<CredentialRecord>,
+}
+
+impl TenantPart {
+    pub(super) fn of(record: &Record, tenant: &TenantKey) -> Option<Self> {
+        Some(Self {
+            tenant: tenant.clone(),
+            record: record.tenants.get(tenant)?.clone(),
+            token: record.refresh_token(tenant).cloned(),
+        })
+    }
+}
+
+/// An app's record without what its tenants' secrets say.
+pub(super) fn app_part(record: &Record) -> Record {
+    let mut part = record.clone();
+    part.tenants.clear();
+    part.credentials.retain(|credential| credential.kind == CredentialKind::Secret);
+    part
+}
+
+/// The tags of the secret that says which vault it is.
+pub(super) fn of_head(vault: VaultId, fleet: &FleetName) -> Tags {
+    [(VAULT, vault.to_string()), (FLEET, fleet.to_string()), (FORMAT.0, FORMAT.1.to_owned())]
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
+}
+
+/// Which vault it is, and whose.
+pub(super) fn head(tags: &Tags) -> Result<(VaultId, String), String> {
+    let get = |name: &str| tags.get(name).ok_or_else(|| format!("its tag {name} is gone"));
+    if get(FORMAT.0)? != FORMAT.1 {
+        return Err(format!("a newer tenantry wrote it (format {})", get(FORMAT.0)?));
+    }
+    let id = get(VAULT)?.parse().map_err(|_| format!("its tag {VAULT} is no id"))?;
+    Ok((id, get(FLEET)?.clone()))
+}
+
+/// The tags of a secret of an app or a tenant.
+///
+/// # Errors
+/// How long the text is, where it is longer than [`MOST`].
+pub(super) fn write<T: Serialize>(
+    vault: VaultId,
+    part: &T,
+    label: Option<&str>,
+) -> Result<Tags, usize> {
+    let text = ascii(&serde_json::to_string(part).expect("a record is plain text and numbers"));
+    if text.len() > MOST {
+        return Err(text.len());
+    }
+    let mut tags = Tags::from([(VAULT.to_owned(), vault.to_string())]);
+    tags.extend(label.map(|label| (LABEL.to_owned(), label.to_owned())));
+    let mut rest = text.as_str();
+    let mut number = 1;
+    while !rest.is_empty() {
+        let (piece, next) = rest.split_at(LONGEST.min(rest.len()));
+        tags.insert(format!("{PIECE}{number:02}"), piece.to_owned());
+        (rest, number) = (next, number + 1);
+    }
+    Ok(tags)
+}
+
+/// The same, read; with the label of the newest version's value.
+///
+/// # Errors
+/// In words, what is wrong with it.
+pub(super) fn read<T: for<'de> Deserialize<'de>>(
+    vault: VaultId,
+    tags: &Tags,
+) -> Result<(T, Option<String>), String> {
+    match tags.get(VAULT) {
+        Some(found) if found.parse() == Ok(vault) => {}
+        Some(found) => {
+            return Err(format!("it belongs to another vault ({found}), not to {vault}"));
+        }
+        None => return Err("its tags are not those of a vault".to_owned()),
+    }
+    let pieces: BTreeMap<&str, &str> = tags
+        .iter()
+        .filter_map(|(name, value)| Some((name.strip_prefix(PIECE)?, value.as_str())))
+        .collect();
+    let text: String = pieces.into_values().collect();
+    let part =
+        serde_json::from_str(&text).map_err(|error| format!("its tags cannot be read: {error}"))?;
+    Ok((part, tags.get(LABEL).cloned()))
+}
+
+/// What a value says of itself, in the tag beside it.
+pub(super) fn label(record: &Record, nonce: &Nonce) -> Option<String> {
+    let label = Label::of(record, record.credential(nonce)?)?;
+    Some(serde_json::to_string(&label).expect("ids are plain text"))
+}
+
+/// JSON in characters of one byte: how a service counts others is not written down.
+fn ascii(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c.is_ascii() {
+            text.push(c);
+        } else {
+            let mut units = [0; 2];
+            for unit in c.encode_utf16(&mut units) {
+                text.push_str(&format!("\\u{unit:04x}"));
+            }
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vault::testing::{fleet, full_record, vault_id};
+
+    fn longest_key(letter: char) -> String {
+        std::iter::repeat_n(letter, 64).collect()
+    }
+
+    #[test]
+    fn names_are_told_apart_and_never_too_long() {
+        let fleet: FleetName = longest_key('f')[..40].parse().unwrap();
+        let names = Names::of(&fleet);
+        let app: AppKey = longest_key('a').parse().unwrap();
+        let tenant: TenantKey = longest_key('t').parse().unwrap();
+        for (name, is) in [
+            (names.head().to_owned(), Name::Head),
+            (names.app(&app), Name::App(app.clone())),
+            (names.tenant(&app, &tenant), Name::Tenant(app.clone())),
+            (names.lease("0123456789abcdef"), Name::Lease),
+            (names.audit(), Name::Audit),
+        ] {
+            assert!(name.len() <= 127, "{name}");
+            assert_eq!(names.read(&name), Some(is), "{name}");
+        }
+        let (one, two) =
+            (Names::of(&"acme".parse().unwrap()), Names::of(&"acme-soc".parse().unwrap()));
+        for name in [two.head().to_owned(), two.app(&"x".parse().unwrap()), two.audit()] {
+            assert_eq!(one.read(&name), None, "{name}");
+        }
+        assert_eq!(one.read("somebody-elses"), None);
+    }
+
+    #[test]
+    fn a_record_goes_into_tags_and_comes_back() {
+        let mut record = full_record("contoso");
+        let tenant: TenantKey = "contoso".parse().unwrap();
+        let known = record.tenants.get_mut(&tenant).unwrap();
+        known.attestation.as_mut().unwrap().by = "Zoë 🦀 株式会社".repeat(20);
+        let label = label(&record, &record.credentials[0].nonce).unwrap();
+        assert!(label.len() <= LONGEST);
+        let tags = write(vault_id(), &app_part(&record), Some(&label)).unwrap();
+        let (app, found): (Record, _) = read(vault_id(), &tags).unwrap();
+        assert_eq!((app, found), (app_part(&record), Some(label)));
+        let part = TenantPart::of(&record, &tenant).unwrap();
+        let tags = write(vault_id(), &part, None).unwrap();
+        assert!(tags.len() <= 15 && tags.len() > 4);
+        for (name, value) in &tags {
+            assert!(value.len() <= LONGEST && value.is_ascii() && name.len() <= LONGEST);
+        }
+        assert_eq!(read::<TenantPart>(vault_id(), &tags).unwrap(), (part.clone(), None));
+
+        let mut torn = tags.clone();
+        torn.remove("record-02");
+        assert!(read::<TenantPart>(vault_id(), &torn).is_err());
+        let other = VaultId::from_uuid(uuid::Uuid::new_v4());
+        assert!(read::<TenantPart>(other, &tags).unwrap_err().contains("another vault"));
+        let mut long = part;
+        long.record.attestation.as_mut().unwrap().by = "x".repeat(4_000);
+        assert!(write(vault_id(), &long, None).unwrap_err() > MOST);
+    }
+
+    #[test]
+    fn the_longest_label_fits_a_tag() {
+        let mut record = full_record(&longest_key('a'));
+        record.credentials[0].kind = CredentialKind::RefreshToken;
+        record.credentials[0].tenant = Some(longest_key('a').parse().unwrap());
+        let label = label(&record, &record.credentials[0].nonce).unwrap();
+        assert!(label.len() <= LONGEST, "{}", label.len());
+    }
+
+    #[test]
+    fn the_head_says_which_vault_it_is() {
+        let tags = of_head(vault_id(), &fleet());
+        assert_eq!(head(&tags), Ok((vault_id(), fleet().to_string())));
+        let mut newer = tags.clone();
+        newer.insert(FORMAT.0.to_owned(), "2".to_owned());
+        assert!(head(&newer).unwrap_err().contains("newer"));
+        let mut torn = tags;
+        torn.remove(VAULT);
+        assert!(head(&torn).is_err());
+    }
+}

@@ -1,0 +1,1 @@
+//! The key vault against the sandbox.
