@@ -256,8 +256,12 @@ pub fn sign_in(paper: &mut Paper, status: &Status) {
     let column = key_column(&tenants);
     for (tenant, facet) in &tenants {
         let key = shortened(tenant.key.as_str(), column);
-        let who = facet.next_step.as_ref().map_or("", |next| next.who.as_str());
+        let next = facet.next_step.as_ref();
+        let who = next.map_or("", |next| next.who.as_str());
         paper.line(2, &[word(Ink::Plain, format!("{key:<column$}")), word(Ink::Plain, who)]);
+        for command in next.into_iter().filter_map(|next| next.command.as_ref()) {
+            paper.line(2 + column + 1, &[word(Ink::Dim, command)]);
+        }
     }
 }
 

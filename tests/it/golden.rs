@@ -159,6 +159,9 @@ impl Script {
             let length = text.find('Z').map_or(19, |end| end + 1);
             return (length, "YYYY-MM-DDThh:mm:ssZ".to_owned());
         }
+        if like("####-##-## ##:##") {
+            return (16, "YYYY-MM-DD hh:mm".to_owned());
+        }
         if like("####-##-##") {
             return (10, "YYYY-MM-DD".to_owned());
         }

@@ -1,5 +1,6 @@
 //! Where a world begins: the built-in seed, the operator, and directories that a manifest names.
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{
@@ -8,7 +9,10 @@ use super::{
     directory::{Directory, Meta},
     first_party, people,
 };
-use crate::sandbox::{clock::graph_time, random, schema};
+use crate::sandbox::{
+    clock::{graph_time, plus},
+    random, schema,
+};
 
 /// What the operator's app may do; least privilege for the whole job.
 const OPERATOR_ROLES: &[&str] = &[
@@ -18,9 +22,27 @@ const OPERATOR_ROLES: &[&str] = &[
     "Organization.Read.All",
 ];
 
-/// The seed that is part of the program.
+/// The seed that is part of the program, whose incidents are as old as they say on whichever day it
+/// begins.
 pub(in crate::sandbox) fn built_in() -> Value {
-    serde_json::from_str(include_str!("seed.json")).expect("the seed is part of the program")
+    let mut seed: Value =
+        serde_json::from_str(include_str!("seed.json")).expect("the seed is part of the program");
+    date(&mut seed, Timestamp::now());
+    seed
+}
+
+/// Puts a time into the place of each that is told as a span before now: `-P3DT4H`.
+fn date(value: &mut Value, now: Timestamp) {
+    match value {
+        Value::String(text) if text.starts_with("-P") => {
+            if let Some(time) = text.parse().ok().and_then(|span| plus(now, span)) {
+                *text = graph_time(time);
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| date(item, now)),
+        Value::Object(members) => members.values_mut().for_each(|member| date(member, now)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
 }
 
 /// A directory that a manifest names and the seed may lack.
