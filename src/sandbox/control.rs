@@ -128,6 +128,9 @@ fn index() -> Response {
 pub(super) fn put_world(shared: &Shared, value: &Value) -> Result<Response, String> {
     let (world, loaded) = World::from_json(value)?;
     let mut state = shared.lock();
+    for value in &loaded.values {
+        state.values.keep(value).map_err(|e| format!("a value cannot be kept: {e}"))?;
+    }
     state.world = world;
     state.issued.extend(loaded.secrets);
     state.busy.clear();

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::{
     entra::{codes::Codes, jwt::Signer},
     faults::Faults,
+    key_vault::values::Values,
     requests::RequestLog,
     throttle::Throttle,
     world::{World, journal::Journal},
@@ -28,6 +29,8 @@ pub(super) struct State {
     pub(super) lag: Duration,
     /// Every secret value that was ever issued or seeded; never written anywhere.
     pub(super) issued: Vec<String>,
+    /// What the key vaults keep.
+    pub(super) values: Values,
     /// Authorization codes and half-finished sign-ins.
     pub(super) codes: Codes,
     /// Full requests and answers, where recording is switched on.

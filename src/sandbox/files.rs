@@ -106,7 +106,7 @@ pub(super) fn read_env(text: &str) -> Option<(String, String)> {
 pub(super) fn cloud_yaml(base: &str, pages: &str) -> String {
     format!(
         "# The sandbox's endpoints, for --cloud.\n\
-         login: {base}\ngraph: {base}\ndefender: {base}\nportal: {pages}\nvault: {base}\n\
+         login: {base}\ngraph: {base}\ndefender: {base}\nportal: {pages}\nvault: {base}/keyvault/\n\
          pages: {pages}\nsandbox: true\n"
     )
 }

@@ -1,4 +1,4 @@
-//! Microsoft in a box: Graph, Entra ID and Defender on loopback, stricter than the real ones.
+//! Microsoft in a box: Graph, Entra ID, Defender and Key Vault on loopback, stricter than the real ones.
 //!
 //! Nothing here imports from the rooms of the client, so that a mistake made there cannot
 //! be made here too. One listener speaks https and tells the services apart by path, or by the
@@ -15,6 +15,7 @@ mod faults;
 mod files;
 mod graph;
 mod http;
+mod key_vault;
 pub mod odata;
 mod operation;
 mod pages;
@@ -45,6 +46,7 @@ use tokio::{sync::watch, task::JoinHandle};
 use engine::State;
 use entra::jwt::Signer;
 use faults::Faults;
+use key_vault::values::Values;
 use pipeline::{Settle, Shared};
 use requests::RequestLog;
 use throttle::Throttle;
@@ -205,6 +207,10 @@ impl Sandbox {
         world.ensure_operator();
         let offered = dir.as_deref().and_then(|d| kept_secret(d, &world));
         let secret = world.operator_secret(offered).unwrap_or_default();
+        let mut values = Values::open(dir.as_deref()).map_err(in_dir)?;
+        for value in &loaded.values {
+            values.keep(value).map_err(in_dir)?;
+        }
         let mut issued = loaded.secrets;
         issued.push(secret.clone());
         let mut queue = Faults::default();
@@ -243,6 +249,7 @@ impl Sandbox {
             },
             lag,
             issued,
+            values,
             codes: entra::codes::Codes::default(),
             traffic: match recording {
                 Recording::Off => None,

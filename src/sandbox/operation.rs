@@ -9,6 +9,8 @@ pub(super) enum Service {
     Graph,
     /// The Defender XDR API.
     Defender,
+    /// Azure Key Vault.
+    Vault,
     /// Azure Resource Manager, as far as Azure CLI needs it to sign in.
     Arm,
     /// Pages for people.
@@ -146,6 +148,20 @@ operations! {
     GetDefenderIncident = "defender.getIncident", Defender, Read;
     UnknownDefender = "defender.unknown", Defender, Read;
 
+    SetSecret = "vault.setSecret", Vault, Write;
+    GetSecret = "vault.getSecret", Vault, Read;
+    UpdateSecret = "vault.updateSecret", Vault, Write;
+    DeleteSecret = "vault.deleteSecret", Vault, Write;
+    ListSecrets = "vault.listSecrets", Vault, Read;
+    ListSecretVersions = "vault.listVersions", Vault, Read;
+    ListDeletedSecrets = "vault.listDeleted", Vault, Read;
+    GetDeletedSecret = "vault.getDeleted", Vault, Read;
+    RecoverSecret = "vault.recover", Vault, Write;
+    PurgeSecret = "vault.purge", Vault, Write;
+    BackupSecret = "vault.backup", Vault, Read;
+    RestoreSecret = "vault.restore", Vault, Write;
+    UnknownVault = "vault.unknown", Vault, Read;
+
     ArmMetadata = "arm.metadata", Arm, Read;
     ArmSubscriptions = "arm.subscriptions", Arm, Read;
     ArmTenants = "arm.tenants", Arm, Read;
@@ -163,7 +179,9 @@ impl Operation {
     /// Whether faults may be scripted for it.
     pub(super) const fn is_scriptable(self) -> bool {
         match self.service() {
-            Service::Login | Service::Graph | Service::Defender | Service::Arm => true,
+            Service::Login | Service::Graph | Service::Defender | Service::Vault | Service::Arm => {
+                true
+            }
             Service::Pages | Service::Control => false,
         }
     }

@@ -14,6 +14,7 @@ use super::{
     faults::{Do, Facts},
     graph::{self, batch, caller, path::Key},
     http::{Request, Response, form_pairs, percent_decode},
+    key_vault,
     operation::{Operation, Service},
     pages, random,
     routing::{Door, Target, route},
@@ -215,6 +216,9 @@ impl Shared {
             Target::Login(target) => entra::answer(&mut state, &context, request, target),
             Target::Graph(route) => graph::answer(&mut state, &context, request, operation, route),
             Target::Defender(target) => defender::answer(&state, &context, request, target),
+            Target::KeyVault(target) => {
+                key_vault::answer(&mut state, &context, request, operation, target)
+            }
             Target::Arm => entra::arm::answer(&state, &context, request, operation),
             Target::Page | Target::Control => pages::answer(&mut state, request),
         };
@@ -265,6 +269,7 @@ impl Shared {
                     "InternalServerError",
                     "The sandbox was told to fail.",
                 ),
+                Service::Vault => key_vault::scripted(status).response(),
                 Service::Graph | Service::Arm | Service::Pages | Service::Control => {
                     self.refuse(request, &usual(status))
                 }
@@ -290,6 +295,7 @@ impl Shared {
                     .response(self.lock().world.now(), request.header("client-request-id"))
             }
             Service::Defender => defender::refused(status, "BadRequest", &words),
+            Service::Vault => key_vault::Refused::new(status, "BadParameter", words).response(),
             Service::Graph | Service::Arm | Service::Pages | Service::Control => {
                 self.refuse(request, &Refusal::new(status, "Request_BadRequest", words))
             }
@@ -427,6 +433,7 @@ fn facts(state: &State, request: &Request, target: &Target) -> Facts {
                 }
             }
         }
+        Target::KeyVault(target) => facts.app.extend(target.secret().map(str::to_owned)),
         Target::Login(_) | Target::Defender(_) | Target::Arm | Target::Page | Target::Control => {}
     }
     facts

@@ -4,6 +4,7 @@ use super::{
     defender, entra,
     graph::route::{self, Route},
     http::Request,
+    key_vault,
     operation::Operation,
 };
 
@@ -17,6 +18,8 @@ pub(super) enum Target {
     Graph(Route),
     /// The Defender XDR API.
     Defender(defender::Target),
+    /// Azure Key Vault.
+    KeyVault(key_vault::Target),
     /// Azure Resource Manager.
     Arm,
     /// Pages for people.
@@ -54,6 +57,9 @@ pub(super) fn route(request: &Request, door: Door) -> (Operation, Target) {
         .rsplit_once(':')
         .map_or(request.host.as_str(), |(h, _)| h)
         .to_ascii_lowercase();
+    if let Some((operation, target)) = key_vault::route(&request.method, &host, path) {
+        return (operation, Target::KeyVault(target));
+    }
     let graph = || {
         let (operation, route) = route::route(&request.method, path);
         (operation, Target::Graph(route))
@@ -115,6 +121,10 @@ mod tests {
         assert_eq!(operation(own, "/a.example/oauth2/v2.0/token"), Operation::Token);
         assert_eq!(operation(own, "/api/incidents"), Operation::ListDefenderIncidents);
         assert_eq!(operation(own, "/subscriptions"), Operation::ArmSubscriptions);
+        assert_eq!(operation(own, "/secrets"), Operation::ListSecrets);
+        assert_eq!(operation(own, "/keyvault/a/secrets/x/versions"), Operation::ListSecretVersions);
+        assert_eq!(operation("a.vault.azure.net:8443", "/secrets/x"), Operation::GetSecret);
+        assert_eq!(operation("a.vault.azure.net", "/v1.0/applications"), Operation::UnknownVault);
         assert_eq!(operation(own, "/_sandbox/world"), Operation::Control);
         assert_eq!(
             operation("graph.microsoft.com", "/beta/applications"),

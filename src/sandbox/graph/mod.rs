@@ -166,6 +166,19 @@ fn dispatch(call: &mut Call<'_>, operation: Operation) -> Result<Response, Refus
         | O::ListDefenderIncidents
         | O::GetDefenderIncident
         | O::UnknownDefender
+        | O::SetSecret
+        | O::GetSecret
+        | O::UpdateSecret
+        | O::DeleteSecret
+        | O::ListSecrets
+        | O::ListSecretVersions
+        | O::ListDeletedSecrets
+        | O::GetDeletedSecret
+        | O::RecoverSecret
+        | O::PurgeSecret
+        | O::BackupSecret
+        | O::RestoreSecret
+        | O::UnknownVault
         | O::ArmMetadata
         | O::ArmSubscriptions
         | O::ArmTenants

@@ -4,6 +4,7 @@ mod admitting;
 mod applications;
 mod consenting;
 mod keeping;
+mod key_vault;
 mod misbehaviour;
 mod neighbours;
 mod reading;

@@ -17,6 +17,8 @@ pub(in crate::sandbox) const THREAT_PROTECTION: &str = "8ee8fdad-f234-4243-8f3b-
 pub(in crate::sandbox) const DEFENDER_ATP: &str = "fc780465-2017-40d4-a0c5-307022471b92";
 /// Azure Resource Manager ("Windows Azure Service Management API").
 pub(in crate::sandbox) const ARM: &str = "797f4846-ba00-4fd7-ba43-dac1f8f63013";
+/// Azure Key Vault.
+pub(in crate::sandbox) const KEY_VAULT: &str = "cfa8b339-82a2-471a-a3c9-0fc0be7a4093";
 /// The directory that owns Microsoft's apps.
 const MICROSOFT: &str = "f8cdef31-a31e-4b4a-93e4-5f571e91255a";
 
@@ -177,6 +179,16 @@ pub(in crate::sandbox) const ALL: &[FirstParty] = &[
         name: "Windows Azure Service Management API",
         names: &["https://management.azure.com", "https://management.core.windows.net"],
         permissions: &[("user_impersonation", "", "41094075-9dad-400e-a0bd-54e686782033")],
+    },
+    FirstParty {
+        app_id: KEY_VAULT,
+        name: "Azure Key Vault",
+        names: &[
+            "https://vault.azure.net",
+            "https://vault.usgovcloudapi.net",
+            "https://vault.azure.cn",
+        ],
+        permissions: &[("user_impersonation", "", "f53da476-18e3-4152-8e01-aec403e6edc0")],
     },
 ];
 

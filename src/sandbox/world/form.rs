@@ -7,6 +7,7 @@ use super::{
     apps::App,
     directory::{Directory, Meta},
     people,
+    vaults::{KeyVault, hash_values},
 };
 use crate::sandbox::{
     clock::{Clock, graph_time},
@@ -18,6 +19,8 @@ use crate::sandbox::{
 pub(in crate::sandbox) struct Loaded {
     /// Secrets that stood in it in clear: only memory holds them from here on.
     pub(in crate::sandbox) secrets: Vec<String>,
+    /// Values of key vaults that stood in it in clear.
+    pub(in crate::sandbox) values: Vec<String>,
 }
 
 const TABLES: [(&str, Kind); 5] = [
@@ -41,6 +44,7 @@ impl World {
             "clockAheadMs": self.clock.ahead,
             "operator": self.operator.as_ref().map(|o| json!({"tenantId": o.tenant, "clientId": o.client})),
             "directories": directories,
+            "keyVaults": self.key_vaults().values().collect::<Vec<_>>(),
         })
     }
 
@@ -53,7 +57,8 @@ impl World {
         let mut loaded = Loaded::default();
         let root = value.as_object().ok_or("a world must be an object")?;
         for key in root.keys() {
-            if !["formatVersion", "clockAheadMs", "operator", "directories"].contains(&key.as_str())
+            if !["formatVersion", "clockAheadMs", "operator", "directories", "keyVaults"]
+                .contains(&key.as_str())
             {
                 return Err(format!("a world has no member `{key}`"));
             }
@@ -67,6 +72,21 @@ impl World {
             world
                 .load_directory(directory, &mut loaded)
                 .map_err(|e| format!("directories[{i}]: {e}"))?;
+        }
+        let vaults = match root.get("keyVaults") {
+            None => &Vec::new(),
+            Some(Value::Array(vaults)) => vaults,
+            Some(_) => return Err("keyVaults must be a list".to_owned()),
+        };
+        for (i, vault) in vaults.iter().enumerate() {
+            let mut vault = vault.clone();
+            let values = hash_values(&mut vault, random::secret_hash);
+            loaded.values.extend(values.into_values());
+            let vault = serde_json::from_value::<KeyVault>(vault)
+                .map_err(|e| e.to_string())
+                .and_then(KeyVault::checked)
+                .map_err(|e| format!("keyVaults[{i}]: {e}"))?;
+            world.put_key_vault(vault);
         }
         if let Some(operator) = root.get("operator").filter(|o| !o.is_null()) {
             let text = |name: &str| {
@@ -181,16 +201,27 @@ impl World {
         id: &str,
         value: Option<&Value>,
     ) -> Result<(), String> {
-        if let Kind::Directory = kind {
-            return match value {
-                Some(value) => self.load_meta(value.clone()).map(|_| ()),
-                None => Err("a directory is never removed".to_owned()),
-            };
+        match kind {
+            Kind::Directory => {
+                return match value {
+                    Some(value) => self.load_meta(value.clone()).map(|_| ()),
+                    None => Err("a directory is never removed".to_owned()),
+                };
+            }
+            Kind::KeyVault => return self.replay_vault(tenant, None, value),
+            Kind::VaultSecret => return self.replay_vault(tenant, Some(id), value),
+            Kind::Application
+            | Kind::DeletedApplication
+            | Kind::Principal
+            | Kind::DeletedPrincipal
+            | Kind::Grant
+            | Kind::Assignment
+            | Kind::RefreshToken => {}
         }
         let directory =
             self.directories.get_mut(tenant).ok_or_else(|| format!("no directory {tenant}"))?;
         match kind {
-            Kind::Directory => {}
+            Kind::Directory | Kind::KeyVault | Kind::VaultSecret => {}
             Kind::Application => {
                 if let Some(old) = directory.apps.get(id)
                     && value.is_none()
@@ -249,9 +280,24 @@ impl World {
     }
 
     fn current(&self, change: &Change) -> Option<Value> {
-        let directory = self.directories.get(&change.tenant)?;
         let id = change.id.as_str();
         match change.kind {
+            Kind::KeyVault => {
+                return serde_json::to_value(self.key_vaults().get(&change.tenant)?).ok();
+            }
+            Kind::VaultSecret => return self.current_secret(&change.tenant, id),
+            Kind::Directory
+            | Kind::Application
+            | Kind::DeletedApplication
+            | Kind::Principal
+            | Kind::DeletedPrincipal
+            | Kind::Grant
+            | Kind::Assignment
+            | Kind::RefreshToken => {}
+        }
+        let directory = self.directories.get(&change.tenant)?;
+        match change.kind {
+            Kind::KeyVault | Kind::VaultSecret => None,
             Kind::Directory => serde_json::to_value(&directory.meta).ok(),
             Kind::Application => directory.apps.get(id).map(App::to_world),
             Kind::DeletedApplication => directory.deleted_apps.get(id).map(App::to_world),

@@ -25,12 +25,18 @@
 //!     "deletedItems": [{"@odata.type": "#microsoft.graph.application", "deletedDateTime": "…"}],
 //!     "servicePrincipals": [], "oauth2PermissionGrants": [], "appRoleAssignments": [],
 //!     "refreshTokens": [{"id": "sha256:…", "…": "what it was issued for"}]
+//!   }],
+//!   "keyVaults": [{"name": "acme-soc", "directory": "…", "location": "westeurope",
+//!     "assignments": [{"principalId": "…", "role": "Key Vault Secrets Officer"}],
+//!     "secrets": {"name": {"name": "name", "versions": [{"id": "…", "valueHash": "sha256:…", "…": 0}]}},
+//!     "deletedSecrets": {"name": {"secret": {"…": 0}, "deleted": 1795000000}}
 //!   }]
 //! }
 //! ```
 //!
 //! Only `id`, `name` and `domains` of a directory are needed. A password credential may be given
-//! with `secretText` instead of `secretHash`; the value is hashed and forgotten at once. What an
+//! with `secretText` instead of `secretHash`; the value is hashed and forgotten at once. A version of a
+//! key vault's secret may be given with `value` instead of `valueHash`; it is kept apart. What an
 //! application leaves out gets Graph's defaults. Directory roles are named as Microsoft names them
 //! (`world::people` knows which); a directory without a Global Administrator has one all the same,
 //! `admin@` its default domain. `guestOf` and `mail` make a user a guest: the account of that
@@ -43,6 +49,7 @@ pub(super) mod form;
 pub(super) mod journal;
 pub(super) mod people;
 pub(super) mod seed;
+pub(super) mod vaults;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -72,10 +79,14 @@ pub(super) enum Kind {
     Assignment,
     /// A refresh token, as its hash.
     RefreshToken,
+    /// A key vault as it is first; its `tenant` is its name.
+    KeyVault,
+    /// A secret of a key vault.
+    VaultSecret,
 }
 
 impl Kind {
-    const ALL: [(Self, &'static str); 8] = [
+    const ALL: [(Self, &'static str); 10] = [
         (Self::Directory, "directory"),
         (Self::Application, "application"),
         (Self::DeletedApplication, "deletedApplication"),
@@ -84,6 +95,8 @@ impl Kind {
         (Self::Grant, "oauth2PermissionGrant"),
         (Self::Assignment, "appRoleAssignment"),
         (Self::RefreshToken, "refreshToken"),
+        (Self::KeyVault, "keyVault"),
+        (Self::VaultSecret, "keyVaultSecret"),
     ];
 
     fn word(self) -> &'static str {
@@ -122,6 +135,7 @@ pub(super) struct World {
     directories: BTreeMap<String, Directory>,
     domains: HashMap<String, String>,
     clients: HashMap<String, String>,
+    key_vaults: BTreeMap<String, vaults::KeyVault>,
     changes: BTreeSet<Change>,
 }
 

@@ -1,5 +1,7 @@
 //! Where a world begins: the built-in seed, the operator, and directories that a manifest names.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -8,6 +10,7 @@ use super::{
     apps::App,
     directory::{Directory, Meta},
     first_party, people,
+    vaults::{Assignment, KeyVault},
 };
 use crate::sandbox::{
     clock::{graph_time, plus},
@@ -164,6 +167,31 @@ impl World {
         }
     }
 
+    /// Gives a directory its key vault, named after its domain, where it has none.
+    fn make_key_vault(&mut self, tenant: &str, operator: &str) {
+        if self.key_vaults().values().any(|vault| vault.directory == tenant) {
+            return;
+        }
+        let domain = self.directory(tenant).map_or("", |d| d.default_domain());
+        let label: String = domain.split('.').next().unwrap_or_default().chars().take(24).collect();
+        let name = if label.len() < 3 || self.key_vaults().contains_key(&label) {
+            format!("vault-{}", &tenant[..8])
+        } else {
+            label
+        };
+        self.put_key_vault(KeyVault {
+            name,
+            directory: tenant.to_owned(),
+            location: "westeurope".to_owned(),
+            assignments: vec![Assignment {
+                principal_id: operator.to_owned(),
+                role: "Key Vault Secrets Officer".to_owned(),
+            }],
+            secrets: BTreeMap::new(),
+            deleted_secrets: BTreeMap::new(),
+        });
+    }
+
     /// Makes the operator's app, its service principal and its roles in a directory.
     fn make_operator(&mut self, tenant: &str) {
         let (object, client, principal) = (
@@ -172,6 +200,7 @@ impl World {
             random::derived_guid(&["operator", "servicePrincipal", tenant]),
         );
         self.operator = Some(OperatorRef { tenant: tenant.to_owned(), client: client.clone() });
+        self.make_key_vault(tenant, &principal);
         // An operator without a change to a directory must be in the journal too.
         self.change_meta(tenant, |_| {});
         let Some(directory) = self.directory(tenant) else {
