@@ -8,6 +8,8 @@ use std::{
     sync::Arc,
 };
 
+use tokio::sync::OnceCell;
+
 use super::{Common, output};
 use crate::{
     cloud::{Cloud, CloudName},
@@ -112,6 +114,8 @@ pub(super) struct Context {
     pub(super) stop: Stop,
     pub(super) events: Events,
     pub(super) heard: tokio::sync::mpsc::UnboundedReceiver<Stamped>,
+    /// Chosen once; a key vault and Graph are asked by the same.
+    operator: OnceCell<Operator>,
     sandbox: Option<Boxed>,
 }
 
@@ -160,6 +164,7 @@ impl Context {
             stop,
             events,
             heard,
+            operator: OnceCell::new(),
             sandbox: boxed,
         };
         context.banner();
@@ -184,6 +189,10 @@ impl Context {
 
     /// Who acts.
     pub(super) async fn operator(&self) -> Result<Operator, Trouble> {
+        self.operator.get_or_try_init(|| self.choose_operator()).await.cloned()
+    }
+
+    async fn choose_operator(&self) -> Result<Operator, Trouble> {
         let (network, cloud) = (&self.network, &self.cloud);
         match &self.sandbox {
             Some(boxed) => {
@@ -223,7 +232,12 @@ impl Context {
             let folder = boxed.folder.join("vault").join(self.manifest.fleet.as_str());
             return Ok(Keeping::folder(folder, KeySource::folder(boxed.folder.join("key"))));
         }
-        match &self.manifest.vault {
+        self.keeping_at(&self.manifest.vault).await
+    }
+
+    /// The same of any place.
+    pub(super) async fn keeping_at(&self, place: &VaultLocation) -> Result<Keeping, Trouble> {
+        match place {
             VaultLocation::Folder(path) => Ok(Keeping::folder(path, self.keys())),
             VaultLocation::KeyVault(url) => {
                 let no_way =
@@ -254,6 +268,11 @@ impl Context {
     /// The operator's key; a passphrase is asked for only where somebody can be asked.
     fn keys(&self) -> KeySource {
         KeySource::of_operator(self.may_ask().then_some(super::vault::ask_passphrase as _))
+    }
+
+    /// Whether the whole command plays in a sandbox of its own.
+    pub(super) fn is_boxed(&self) -> bool {
+        self.sandbox.is_some()
     }
 
     /// Whether anything here is the sandbox's.

@@ -20,7 +20,7 @@ use crate::{
         json::FORMAT_VERSION,
         paper::Paper,
     },
-    vault::{KeyState, Vault},
+    vault::{KeyState, Place, Vault},
     verdict::Verdict,
 };
 
@@ -268,7 +268,10 @@ async fn vault(context: &Context, checks: &mut Vec<Check>) {
     checks.push(Check {
         about: "who can read the vault".to_owned(),
         health: Health::Noted,
-        found: health.recipients.join(", "),
+        found: match health.place {
+            Place::Disk(_) => health.recipients.join(", "),
+            Place::KeyVault(_) => "whoever its access rules let".to_owned(),
+        },
         remedy: None,
     });
     for damage in &health.damaged {

@@ -1,16 +1,27 @@
-//! `tenantry vault init` and `tenantry reveal`: both need the manifest only to find the vault.
+//! `tenantry vault init`, `tenantry vault copy` and `tenantry reveal`: they need the manifest only to
+//! find the vault.
 
 use std::fmt::Display;
 
 use jiff::Timestamp;
 
+use serde_json::json;
+
 use super::{
     Common,
-    context::Context,
+    apply::turn,
+    context::{Context, vault_trouble},
+    output,
     reveal::{self, RevealArgs},
-    vault::{self, InitArgs},
+    vault::{self, CopyArgs, InitArgs},
 };
-use crate::{report::error::Trouble, vault::Severity, verdict::Verdict};
+use crate::{
+    cloud::CloudName,
+    manifest::{self, VaultLocation},
+    report::{error::Trouble, plan::count},
+    vault::{AuditEntry, CopyReport, Severity},
+    verdict::Verdict,
+};
 
 pub(super) async fn init(args: InitArgs, common: Common) -> Result<Verdict, Trouble> {
     let context = Context::open(common).await?;
@@ -20,6 +31,51 @@ pub(super) async fn init(args: InitArgs, common: Common) -> Result<Verdict, Trou
     vault::run(&args, &keeping, fleet, format, &mut std::io::stdout()).await.map_err(|error| {
         trouble("the vault was not made", &error, error.severity(), error.hint())
     })?;
+    context.close().await;
+    Ok(Verdict::Done)
+}
+
+pub(super) async fn copy(args: CopyArgs, common: Common) -> Result<Verdict, Trouble> {
+    let context = Context::open(common).await?;
+    if context.is_boxed() {
+        return Err(Trouble::new(Verdict::Usage, "the sandbox's own vault is not copied")
+            .next("leave --sandbox out, or use a server: tenantry sandbox, and --cloud"));
+    }
+    let to = if args.to.starts_with("https:") {
+        let cloud = context.cloud.name.or(Some(CloudName::Global));
+        let named = manifest::key_vault_address(&args.to, cloud)
+            .map_err(|why| Trouble::new(Verdict::Usage, format!("--to: {why}")))?;
+        VaultLocation::KeyVault(named)
+    } else {
+        VaultLocation::Folder(args.to.clone().into())
+    };
+    let target = context.keeping_at(&to).await?;
+    let vault = context.vault().await?;
+    let Some(writer) = turn(&context, &vault, "vault copy").await? else {
+        return Ok(Verdict::Stopped(context.stop.told().await));
+    };
+    let entry = AuditEntry::new(Timestamp::now(), person(), "vault copy");
+    let report = writer.copy_to(&target, entry).await.map_err(|error| {
+        vault_trouble("the vault was not copied; the old one is as it was", &error)
+    })?;
+    let CopyReport { place, id, apps, values, key_file } = &report;
+    if context.common.json {
+        output::print_json(&json!({
+            "formatVersion": 1, "vault": id, "to": place.to_string(), "apps": apps,
+            "values": values, "keyFile": key_file,
+        }));
+    } else {
+        let key = key_file.as_ref().map_or_else(String::new, |file| {
+            format!("Its key is {}: back it up.\n", file.display())
+        });
+        output::print(&format!(
+            "vault {id} copied to {place}: {} and {}, each value compared\n{key}Now name the new \
+             place under `vault` in the manifest, and put the old one away.\n",
+            count(*apps, "app"),
+            count(*values, "value"),
+        ));
+    }
+    drop(writer);
     context.close().await;
     Ok(Verdict::Done)
 }

@@ -253,6 +253,7 @@ async fn run(common: Common, verb: Verb) -> Result<Verdict, Trouble> {
         Verb::Schema(args) => offline::schema(&args),
         Verb::Completions(args) => completions::run(&args),
         Verb::Vault(vault::VaultCommand::Init(args)) => keeping::init(args, common).await,
+        Verb::Vault(vault::VaultCommand::Copy(args)) => keeping::copy(args, common).await,
         Verb::Plan(args) => plan::run(args, common).await,
         Verb::Apply(args) => apply::run(args, common).await,
         Verb::Consent(args) => consent::run(args, common).await,

@@ -28,6 +28,20 @@ pub(super) enum VaultCommand {
     /// If TENANTRY_AGE_IDENTITY is set, that key is the vault's and no key file is made.
     /// Where a vault is already, nothing is changed.
     Init(InitArgs),
+    /// Copy the vault to another place, and compare every value there
+    ///
+    /// It stays the same vault, so that no secret has to be made anew. Afterwards name the new place
+    /// under `vault` in the manifest and put the old one away: two that are written side by side
+    /// know nothing of each other. The audit stays where it is.
+    Copy(CopyArgs),
+}
+
+/// Arguments of `vault copy`.
+#[derive(Debug, clap::Args)]
+pub(super) struct CopyArgs {
+    /// A folder, or https://NAME.vault.azure.net
+    #[arg(long, value_name = "PLACE")]
+    pub(super) to: String,
 }
 
 /// Arguments of `vault init`.
@@ -103,7 +117,7 @@ pub(super) async fn run(
         }
     };
     let protected = passphrase.is_some();
-    let new = NewVault { passphrase, recipients: recipients.clone() };
+    let new = NewVault { id: None, passphrase, recipients: recipients.clone() };
     let (_, report) = Vault::init(keeping, fleet, new).await?;
     let text = match format {
         Format::Text => text(&report, fleet, protected),

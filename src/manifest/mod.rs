@@ -34,6 +34,7 @@ use crate::{
 pub use guard::LARGEST;
 pub use mistakes::{Excerpt, Mistake, Mistakes, Notice};
 pub use redirect::LOOPBACK_PAGE;
+pub use resolve::header::key_vault_address;
 pub use schema::json_schema;
 pub use source::{LoadError, Source, load};
 pub use starter::starter;

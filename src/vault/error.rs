@@ -22,6 +22,20 @@ pub enum Place {
     KeyVault(Url),
 }
 
+impl Place {
+    /// Whether two names lead to one place.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Disk(one), Self::Disk(two)) => {
+                let real = |path: &PathBuf| path.canonicalize().unwrap_or_else(|_| path.clone());
+                real(one) == real(two)
+            }
+            (Self::KeyVault(one), Self::KeyVault(two)) => one == two,
+            (Self::Disk(_) | Self::KeyVault(_), _) => false,
+        }
+    }
+}
+
 impl From<&Path> for Place {
     fn from(path: &Path) -> Self {
         Self::Disk(path.to_owned())
@@ -157,6 +171,12 @@ pub enum VaultError {
         length: usize,
         /// How long it may be.
         most: usize,
+        /// Where.
+        place: Place,
+    },
+    /// Another run writes there just now.
+    #[error("another run writes the vault at {place} just now")]
+    Busy {
         /// Where.
         place: Place,
     },
@@ -336,6 +356,7 @@ impl VaultError {
             | Self::Contradicts { .. }
             | Self::ReadBack { .. }
             | Self::TooLong { .. }
+            | Self::Busy { .. }
             | Self::LeaseLost { .. }
             | Self::Interrupted => Severity::Failed,
             Self::Refused { failure, .. } => match failure.cause {
@@ -389,6 +410,7 @@ impl VaultError {
                 _ => "run the same command again later; what is done stays done",
             },
             Self::TooLong { .. } => "shorten the names given to attest (--by, --ticket)",
+            Self::Busy { .. } => "wait for it to end",
             Self::LeaseLost { .. } => "run the same command again; what is done stays done",
             Self::Usage(_) | Self::Interrupted => return None,
         })

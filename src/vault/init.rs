@@ -21,6 +21,8 @@ use crate::{
 /// What `vault init` is asked for beyond the place.
 #[derive(Debug, Clone, Default)]
 pub struct NewVault {
+    /// The id of a vault that is moved; a new one otherwise.
+    pub id: Option<VaultId>,
     /// Protects the key file.
     pub passphrase: Option<Secret<String>>,
     /// Others who shall be able to read: age X25519 recipients (`age1…`).
@@ -60,7 +62,7 @@ pub(super) fn init(
         .map(|text| keys::recipient(text).map(|recipient| recipient.to_string()))
         .collect::<Result<_, _>>()?;
 
-    let id = VaultId::from_uuid(Uuid::new_v4());
+    let id = new.id.unwrap_or_else(|| VaultId::from_uuid(Uuid::new_v4()));
     // The key first: a vault without its key would take values that nobody can read.
     let made = keys::make(keys, id, new.passphrase.as_ref())?;
     let mut recipients: Vec<String> = made.recipients().collect();

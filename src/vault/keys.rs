@@ -312,7 +312,8 @@ impl MadeKey {
     }
 }
 
-/// Makes the key of a new vault, or takes the one that the environment gives.
+/// Makes the key of a new vault, or takes the one that the environment gives, or the one that a
+/// vault which is moved has already.
 pub(super) fn make(
     source: &KeySource,
     vault: VaultId,
@@ -330,6 +331,17 @@ pub(super) fn make(
     let Some((folder, file)) = source.folder.as_ref().zip(source.file_of(vault)) else {
         return Err(KeyTrouble::Absent { vault, looked: KeyOrigin::Nowhere }.into());
     };
+    // A vault that is moved has its key already.
+    match find(source, vault) {
+        Ok(Found::Plain { identities, from }) => {
+            return Ok(MadeKey { identities, from, file: None });
+        }
+        Ok(Found::Protected { armored, file, passphrase }) => {
+            let identities = unprotect(&armored, &file, &passphrase)?;
+            return Ok(MadeKey { identities, from: KeyOrigin::File(file), file: None });
+        }
+        Ok(Found::Nothing(_)) | Err(_) => {}
+    }
     let identity = x25519::Identity::generate();
     let content = key_file(&identity, vault, passphrase)
         .map_err(|error| VaultError::disk("protect", &file)(io::Error::other(error)))?;

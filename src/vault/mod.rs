@@ -14,6 +14,7 @@ use crate::{
 };
 
 mod audit;
+mod copy;
 mod disk;
 mod error;
 mod folder;
@@ -32,6 +33,7 @@ pub(crate) mod testing;
 mod tests;
 
 pub use audit::AuditEntry;
+pub use copy::CopyReport;
 pub use error::{Damage, KeyOrigin, KeyTrouble, Place, Severity, VaultError};
 pub use health::Health;
 pub use init::{InitReport, NewVault};
@@ -134,7 +136,7 @@ impl Vault {
                          vault, its access rules say",
                     ));
                 }
-                let made = Arc::new(KeyVault::make(&access, fleet).await?);
+                let made = Arc::new(KeyVault::make(&access, fleet, new.id).await?);
                 let report = InitReport {
                     place: Place::KeyVault(made.url().clone()),
                     id: made.id,
@@ -161,6 +163,14 @@ impl Vault {
             // Somebody else was faster.
             Err(VaultError::Exists { .. }) => Self::open(keeping, fleet).await,
             Err(other) => Err(other),
+        }
+    }
+
+    /// Where it is.
+    pub fn place(&self) -> Place {
+        match &self.backend {
+            Backend::Folder(folder, _) => (&folder.path).into(),
+            Backend::KeyVault(vault) => Place::KeyVault(vault.url().clone()),
         }
     }
 

@@ -9,6 +9,7 @@ mod consenting;
 mod exit_codes;
 mod golden;
 mod json;
+mod key_vault;
 mod laws;
 mod manifest;
 mod people;

@@ -189,6 +189,14 @@ const fn vault_suffix(cloud: CloudName) -> &'static str {
     }
 }
 
+/// A key vault's address, from anywhere but a manifest.
+///
+/// # Errors
+/// In words.
+pub fn key_vault_address(text: &str, cloud: Option<CloudName>) -> Result<Url, String> {
+    key_vault(text, cloud).map_err(|wrong| wrong.words())
+}
+
 /// A key vault's address must be one of Microsoft's: the operator's token is sent there.
 fn key_vault(text: &str, cloud: Option<CloudName>) -> Result<Url, Wrong> {
     let url = Url::parse(text).map_err(|_| {

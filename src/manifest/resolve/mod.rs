@@ -3,7 +3,7 @@
 mod app;
 mod customers;
 mod federated;
-mod header;
+pub(super) mod header;
 mod tenant;
 
 use std::{

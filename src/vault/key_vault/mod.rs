@@ -133,6 +133,7 @@ impl KeyVault {
     pub(super) async fn make(
         access: &KeyVaultAccess,
         fleet: &FleetName,
+        id: Option<VaultId>,
     ) -> Result<Self, VaultError> {
         let wire = Arc::new(Wire::new(access)?);
         let names = Names::of(fleet);
@@ -153,7 +154,7 @@ impl KeyVault {
                 Some(first) => lease.outlast(&first).await?,
             }
         }
-        let id = VaultId::from_uuid(Uuid::new_v4());
+        let id = id.unwrap_or_else(|| VaultId::from_uuid(Uuid::new_v4()));
         let words = format!("The vault of tenantry for fleet {fleet}. What it is, its tags say.");
         wire.set(names.head(), &Secret::new(words), &tags::of_head(id, fleet), None).await?;
         drop(lease);

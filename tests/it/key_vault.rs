@@ -1,0 +1,229 @@
+//! The fleet's vault in an Azure Key Vault: the whole job from runners that forget everything.
+
+use serde_json::{Value, json};
+
+use crate::stage::{CONTOSO, HOME, ONE, Ran, Stage, directory};
+
+fn in_key_vault(manifest: &str) -> String {
+    manifest.replace("{path: vault}", "{keyVault: 'https://acme-soc.vault.azure.net'}")
+}
+
+/// The stage's folder after a runner was thrown away: the manifest and the world are all there is.
+fn forgets(stage: &Stage) {
+    for name in ["config", "home", "vault", ".tenantry"] {
+        let _ = std::fs::remove_dir_all(stage.path(name));
+    }
+}
+
+fn asked(stage: &Stage, operation: &str) -> usize {
+    stage.sandbox.requests().iter().filter(|r| r["operation"] == operation).count()
+}
+
+/// Everything that the provider's directory has of apps, but for what reading changes.
+fn apps(stage: &Stage) -> Value {
+    directory(&stage.sandbox.world(), HOME)["applications"].clone()
+}
+
+/// What a client secret, read from the vault, opens.
+fn opens(stage: &Stage, key: &str) {
+    let secret = stage.run(&["reveal", key]).exits(0).stdout;
+    let client = stage.app(key)["appId"].as_str().unwrap().to_owned();
+    stage.token(CONTOSO, &client, secret.trim());
+}
+
+#[test]
+fn a_runner_that_forgets_everything_renews_nothing_and_doubles_nothing() {
+    let stage = Stage::new(&in_key_vault(ONE));
+    let missing = stage.run(&["plan"]).exits(7);
+    assert!(missing.stderr.contains("there is no vault at https://"), "{}", missing.stderr);
+    stage.run(&["vault", "init"]).exits(0);
+    forgets(&stage);
+    let plan = stage.run(&["plan", "--json"]).exits(0).json();
+    let checksum = plan["checksum"].as_str().unwrap().to_owned();
+    forgets(&stage);
+    stage.run(&["apply", "--checksum", &checksum, "--no-input"]).exits(0);
+    stage.consent(CONTOSO, "contoso");
+    let made = apps(&stage);
+    for _ in 0..2 {
+        forgets(&stage);
+        assert_eq!(stage.run(&["plan", "--detailed-exitcode"]).exits(0).counted("to add"), 0);
+        forgets(&stage);
+        stage.run(&["apply", "--no-input", "--yes"]).exits(0);
+        forgets(&stage);
+        let status = stage.run(&["status", "--json"]).exits(0).json();
+        assert_eq!(status["summary"]["reading"], 1, "{status}");
+        assert_eq!(apps(&stage), made);
+    }
+    opens(&stage, "contoso");
+    // No run left a claim that the next one would wait for.
+    let world = stage.sandbox.world();
+    let secrets = world["keyVaults"][0]["secrets"].as_object().unwrap();
+    assert!(!secrets.keys().any(|name| name.contains("---lease-")), "{:?}", secrets.keys());
+}
+
+#[test]
+fn a_reader_plans_and_reports_without_a_value() {
+    let stage = Stage::new(&in_key_vault(ONE));
+    stage.run(&["vault", "init"]).exits(0);
+    stage.run(&["apply", "--yes"]).exits(0);
+    stage.consent(CONTOSO, "contoso");
+    let role = |role: &str| {
+        stage.change_world(|world| {
+            world["keyVaults"][0]["assignments"][0]["role"] = json!(role);
+        });
+    };
+    role("Key Vault Reader");
+    stage.run(&["plan", "--detailed-exitcode"]).exits(0);
+    let status = stage.run(&["status", "--json"]).exits(0).json();
+    let facets = &status["tenants"][0]["facets"];
+    assert_eq!(facets["registration"]["state"], "ok");
+    assert_eq!(facets["secret"]["state"], "unknown", "{facets}");
+    assert_eq!(facets["access"]["state"], "unknown", "{facets}");
+    let before = apps(&stage);
+    let ran = stage.run(&["apply", "--yes", "--reissue"]).exits(5);
+    assert!(ran.stderr.contains("Key Vault Secrets Officer"), "{}", ran.stderr);
+    assert_eq!(apps(&stage), before, "nothing was changed");
+    stage.run(&["reveal", "contoso"]).exits(1);
+    role("Key Vault Secrets User");
+    assert_eq!(stage.run(&["status", "--json"]).exits(0).json()["summary"]["reading"], 1);
+}
+
+/// For every k-th request of an apply killed, cut or lost: the next run ends with one app, one
+/// secret, and the vault's value for it works.
+#[test]
+fn wherever_an_apply_is_cut_the_next_one_ends_the_same() {
+    let stage = Stage::new(&in_key_vault(ONE));
+    stage.run(&["vault", "init"]).exits(0);
+    stage.sandbox.clear_requests();
+    let fresh = stage.sandbox.world();
+    stage.run(&["apply", "--yes"]).exits(0);
+    let requests = stage.sandbox.requests().len();
+    assert!(requests > 10, "{requests}");
+    // From the k-th on all are lost, so that no repeat hides it. Of reads nothing comes; of writes
+    // the answer.
+    let cuts = [
+        ("vault.setSecret", "cut-after", 2..=6),
+        ("vault.setSecret", "cut-before", 5..=5),
+        ("vault.updateSecret", "cut-after", 1..=1),
+        ("vault.deleteSecret", "cut-before", 1..=1),
+        ("vault.getSecret", "cut-before", 2..=2),
+        ("vault.listSecrets", "cut-before", 1..=1),
+        ("application.upsert", "cut-after", 1..=1),
+        ("application.addPassword", "cut-after", 1..=1),
+    ];
+    for (operation, kind, all) in cuts {
+        for nth in all {
+            stage.sandbox.put_world(&fresh).unwrap();
+            let fault = json!([{"operation": operation, "do": kind, "nth": nth, "times": 60}]);
+            stage.sandbox.add_faults(&fault).unwrap();
+            let cut: Ran = stage.run(&["apply", "--yes"]);
+            stage.sandbox.clear_faults();
+            // A claim that could not be deleted dies by itself.
+            stage.sandbox.advance("PT3M").unwrap();
+            let what = format!("{operation} {nth} {kind}: {}\n{}", cut.code, cut.stderr);
+            stage.run(&["apply", "--yes", "--reissue"]).exits(0);
+            let app = stage.app("contoso");
+            let ours = app["passwordCredentials"].as_array().unwrap();
+            assert_eq!(ours.len(), 1, "{what}");
+            stage.consent(CONTOSO, "contoso");
+            let status = stage.run(&["status", "--json"]).exits(0).json();
+            assert_eq!(status["summary"]["reading"], 1, "{what}\n{status}");
+            stage.run(&["plan", "--detailed-exitcode"]).exits(0);
+        }
+    }
+}
+
+#[test]
+fn a_vault_is_copied_with_every_value_and_stays_the_same_vault() {
+    let stage = Stage::with_vault(ONE);
+    stage.run(&["apply", "--yes"]).exits(0);
+    stage.consent(CONTOSO, "contoso");
+    stage.run(&["attest", "contoso", "--by", "Zoë"]);
+    let secret = stage.run(&["reveal", "contoso"]).exits(0).stdout;
+    let to = "https://acme-soc.vault.azure.net";
+    // Cut in the middle, and gone on with.
+    stage
+        .sandbox
+        .add_faults(
+            &json!([{"operation": "vault.setSecret", "do": "cut-before", "nth": 4, "times": 60}]),
+        )
+        .unwrap();
+    stage.run(&["vault", "copy", "--to", to]).exits(1);
+    stage.sandbox.clear_faults();
+    stage.sandbox.advance("PT3M").unwrap();
+    let said = stage.run(&["vault", "copy", "--to", to]).exits(0);
+    assert!(said.stdout.contains("1 app and 1 value, each value compared"), "{}", said.stdout);
+    let before = apps(&stage);
+    std::fs::write(stage.path("manifest.yaml"), in_key_vault(ONE)).unwrap();
+    std::fs::remove_dir_all(stage.path("vault")).unwrap();
+    stage.run(&["plan", "--detailed-exitcode"]).exits(0);
+    stage.run(&["apply", "--yes"]).exits(0);
+    assert_eq!(apps(&stage), before, "no secret was made anew");
+    assert_eq!(stage.run(&["reveal", "contoso"]).exits(0).stdout, secret);
+
+    // And back into another folder, with a key of its own.
+    stage.run(&["vault", "copy", "--to", "back"]).exits(0);
+    std::fs::write(stage.path("manifest.yaml"), ONE.replace("path: vault", "path: back")).unwrap();
+    assert_eq!(stage.run(&["reveal", "contoso"]).exits(0).stdout, secret);
+    stage.run(&["plan", "--detailed-exitcode"]).exits(0);
+    let own = stage.run(&["vault", "copy", "--to", "back"]).exits(64);
+    assert!(own.stderr.contains("name another place"), "{}", own.stderr);
+    // Another vault is never written over.
+    std::fs::write(stage.path("manifest.yaml"), ONE).unwrap();
+    stage.run(&["vault", "init"]).exits(0);
+    stage.run(&["vault", "copy", "--to", "back"]).exits(7);
+    stage.run(&["vault", "copy", "--to", "https://evil.example"]).exits(64);
+}
+
+#[test]
+fn no_value_of_a_key_vault_is_told() {
+    let stage = Stage::new(&in_key_vault(ONE));
+    let mut runs = vec![stage.run(&["vault", "init", "-vv"]).exits(0)];
+    runs.push(stage.run(&["apply", "--yes", "-vv", "--report", "apply.json"]).exits(0));
+    stage.consent(CONTOSO, "contoso");
+    for arguments in [
+        &["status", "-vv", "--report", "status.html"][..],
+        &["status", "--json", "-vv"],
+        &["plan", "--json", "-vv"],
+        &["doctor", "-vv"],
+        &["explain", "contoso", "-vv"],
+    ] {
+        runs.push(stage.run(arguments).exits(0));
+    }
+    // An error of the vault that repeats what was sent.
+    for operation in ["vault.setSecret", "vault.getSecret", "vault.updateSecret"] {
+        stage
+            .sandbox
+            .add_faults(&json!([{"operation": operation, "do": {"echo": 400}, "times": 9}]))
+            .unwrap();
+        runs.push(stage.run(&["apply", "--yes", "--reissue", "-vv"]));
+        stage.sandbox.clear_faults();
+        stage.sandbox.advance("PT3M").unwrap();
+    }
+    assert!(asked(&stage, "vault.setSecret") > 3);
+    let secrets = stage.sandbox.issued_secrets();
+    assert!(secrets.len() > 1);
+    for secret in &secrets {
+        for run in &runs {
+            assert!(!run.stdout.contains(secret.as_str()), "{}", run.arguments);
+            assert!(!run.stderr.contains(secret.as_str()), "{}\n{}", run.arguments, run.stderr);
+            for seen in &run.seen_as {
+                assert!(
+                    !String::from_utf8_lossy(seen).contains(secret.as_str()),
+                    "{}",
+                    run.arguments
+                );
+            }
+        }
+        for file in [
+            "apply.json",
+            "status.html",
+            "world/world.json",
+            "world/world.journal",
+            "world/requests.jsonl",
+        ] {
+            let text = std::fs::read_to_string(stage.path(file)).unwrap_or_default();
+            assert!(!text.contains(secret.as_str()), "{file}");
+        }
+    }
+}
