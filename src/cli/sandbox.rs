@@ -17,7 +17,7 @@ use crate::{
     verdict::Verdict,
 };
 
-/// Serve Microsoft Graph, Entra ID and the Defender API on this machine, until stopped
+/// Serve Microsoft Graph, Entra ID, Defender and Key Vault on this machine, until stopped
 ///
 /// Everything is real https on 127.0.0.1, with a certificate authority of its own: nothing leaves
 /// the machine and no account is needed. The folder gets ca.pem, env (shell exports for other

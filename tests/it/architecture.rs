@@ -23,6 +23,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("links", &["cloud", "ids", "registration"]),
     ("inventory", &["failure", "ids", "lifetime", "registration"]),
     ("manifest", &["cloud", "connector", "ids", "lifetime", "registration", "text"]),
+    ("http", &["cloud", "failure", "ids", "text"]),
     ("vault", &["failure", "http", "ids", "secret"]),
     (
         "plan",
@@ -55,7 +56,6 @@ const ROOMS: &[(&str, &[&str])] = &[
         ],
     ),
     ("event", &["failure", "ids", "plan", "status"]),
-    ("http", &["cloud", "failure", "ids", "text"]),
     ("entra", &["cloud", "connector", "failure", "http", "ids", "secret", "text"]),
     (
         "graph",

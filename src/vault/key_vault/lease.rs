@@ -46,7 +46,7 @@ pub(super) struct Lease {
     wire: Arc<Wire>,
     name: String,
     /// Keeps the claim alive.
-    renewing: JoinHandle<()>,
+    task: JoinHandle<()>,
     renewed: Arc<Mutex<Instant>>,
     /// The vault's clock at a moment of ours.
     clock: (Timestamp, Instant),
@@ -70,7 +70,7 @@ impl Lease {
         let asked = Instant::now();
         let made = wire.set(&name, &words, &tags, None).await?;
         let renewed = Arc::new(Mutex::new(asked));
-        let renewing = tokio::spawn({
+        let task = tokio::spawn({
             let (wire, name, renewed) = (wire.clone(), name.clone(), renewed.clone());
             async move {
                 loop {
@@ -83,7 +83,7 @@ impl Lease {
             }
         });
         let clock = (made.updated, Instant::now());
-        let lease = Self { wire: wire.clone(), name, renewing, renewed, clock };
+        let lease = Self { wire: wire.clone(), name, task, renewed, clock };
         tokio::time::sleep(SECOND_IS_OVER).await;
         Ok(lease)
     }
@@ -125,7 +125,7 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.renewing.abort();
+        self.task.abort();
         let (wire, name) = (self.wire.clone(), std::mem::take(&mut self.name));
         let gone = async move {
             // What cannot be deleted now dies by itself.

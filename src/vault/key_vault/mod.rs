@@ -4,7 +4,7 @@
 //! encrypts and decides who reads, so there is no key of ours. It has no locks: see [`lease`].
 
 use std::{
-    collections::{BTreeMap, BTreeSet, hash_map::DefaultHasher},
+    collections::{BTreeMap, hash_map::DefaultHasher},
     hash::{Hash as _, Hasher as _},
     sync::{
         Arc, Mutex, PoisonError,
@@ -12,22 +12,23 @@ use std::{
     },
 };
 
-use futures::StreamExt as _;
 use jiff::Timestamp;
 use url::Url;
 use uuid::Uuid;
 
+mod hand;
 mod lease;
 mod tags;
 #[cfg(test)]
 mod tests;
 mod wire;
 
+pub(super) use hand::Held;
 pub use wire::KeyVaultAccess;
 
 use self::{
     lease::Lease,
-    tags::{Name, Names, TenantPart, app_part},
+    tags::{Name, Names, TenantPart},
     wire::{Item, Wire},
 };
 use crate::{
@@ -40,13 +41,9 @@ use crate::{
         health::Health,
         keys::KeyState,
         lock::Holder,
-        record::{Contradiction, CredentialKind, NewRefreshToken, Record, Records},
-        tenant::TenantSeen,
+        record::{CredentialKind, Record, Records},
     },
 };
-
-/// Apps that are written side by side when a run remembers what it saw.
-const WRITERS: usize = 16;
 
 /// A fleet's key vault, opened.
 pub(super) struct KeyVault {
@@ -61,18 +58,6 @@ pub(super) struct KeyVault {
     alone: AtomicBool,
     /// Whoever changes an app's secrets holds its turn from reading to writing.
     turns: [tokio::sync::Mutex<()>; 64],
-}
-
-/// The right to write, until it is dropped.
-pub(super) struct Held {
-    vault: Arc<KeyVault>,
-    lease: Lease,
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.vault.alone.store(false, Ordering::Release);
-    }
 }
 
 /// An app as its secrets tell it.
@@ -321,7 +306,7 @@ impl KeyVault {
                 // in it is found when it is asked for.
                 let (_, damages) = self.assemble(&listed);
                 self.alone.store(damages.is_empty(), Ordering::Release);
-                return Ok(Some(Held { vault: self.clone(), lease }));
+                return Ok(Some(Held::new(self.clone(), lease)));
             };
             if !waits {
                 return Ok(None);
@@ -376,323 +361,6 @@ impl KeyVault {
         let turn = usize::try_from(hasher.finish() % self.turns.len() as u64).unwrap_or(0);
         self.turns[turn].lock().await
     }
-}
-
-/// What is to become of the values, where a record is written.
-enum Values<'a> {
-    /// They stay.
-    Kept,
-    /// One is added, or takes the place of the one before it.
-    Set(&'a Nonce, &'a Secret<String>),
-}
-
-impl Held {
-    fn must_stand(&self) -> Result<(), VaultError> {
-        if self.lease.stands() {
-            return Ok(());
-        }
-        Err(VaultError::LeaseLost { place: Place::KeyVault(self.vault.url().clone()) })
-    }
-
-    /// Writes a record as a whole, the values beside it kept.
-    pub(super) async fn write_record(&self, record: &Record) -> Result<(), VaultError> {
-        let _turn = self.vault.turn(&record.app).await;
-        let old = self.vault.app(&record.app).await?;
-        let held = old.as_ref().map(|old| old.record.held()).unwrap_or_default();
-        self.save(old, record, &held, Values::Kept).await
-    }
-
-    /// Changes a record that is there.
-    pub(super) async fn change(
-        &self,
-        app: &AppKey,
-        change: impl FnOnce(&mut Record),
-    ) -> Result<(Record, bool), VaultError> {
-        let _turn = self.vault.turn(app).await;
-        let old = self.vault.must(app).await?;
-        let mut new = old.record.clone();
-        change(&mut new);
-        if new == old.record {
-            return Ok((new, false));
-        }
-        let held = old.record.held();
-        self.save(Some(old), &new, &held, Values::Kept).await?;
-        Ok((new, true))
-    }
-
-    /// Writes a record and a value in one request, and reads the value back where that is allowed.
-    pub(super) async fn store_value(
-        &self,
-        record: &Record,
-        nonce: &Nonce,
-        value: &Secret<String>,
-    ) -> Result<(), VaultError> {
-        let _turn = self.vault.turn(&record.app).await;
-        let old = self.vault.app(&record.app).await?;
-        let mut held = old.as_ref().map(|old| old.record.held()).unwrap_or_default();
-        held.insert(nonce.clone());
-        self.save(old, record, &held, Values::Set(nonce, value)).await?;
-        self.read_back(&record.app, nonce, value).await
-    }
-
-    /// Puts a new refresh token in the place of the tenant's old one, whose version stays behind.
-    pub(super) async fn keep_refresh_token(
-        &self,
-        app: &AppKey,
-        new: NewRefreshToken,
-    ) -> Result<Nonce, VaultError> {
-        let _turn = self.vault.turn(app).await;
-        let old = self.vault.must(app).await?;
-        let value = new.value.clone();
-        let mut record = old.record.clone();
-        let mut held = record.held();
-        let (nonce, gone) = record.exchange_token(new).map_err(|why| contradicts(app, why))?;
-        held.retain(|nonce| Some(nonce) != gone.as_ref());
-        held.insert(nonce.clone());
-        self.save(Some(old), &record, &held, Values::Set(&nonce, &value)).await?;
-        self.read_back(app, &nonce, &value).await?;
-        Ok(nonce)
-    }
-
-    async fn read_back(
-        &self,
-        app: &AppKey,
-        nonce: &Nonce,
-        value: &Secret<String>,
-    ) -> Result<(), VaultError> {
-        match self.vault.value(app, nonce).await {
-            Ok(back) if *back.expose() == *value.expose() => Ok(()),
-            // Who may write and not read has to believe the answer.
-            Err(VaultError::Key(_)) => Ok(()),
-            Ok(_) => Err(VaultError::ReadBack {
-                place: self.vault.wire.place(&self.vault.names.app(app)),
-            }),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Drops a tenant's refresh token, if there is one.
-    pub(super) async fn forget_refresh_token(
-        &self,
-        app: &AppKey,
-        tenant: &TenantKey,
-    ) -> Result<bool, VaultError> {
-        let _turn = self.vault.turn(app).await;
-        let old = self.vault.must(app).await?;
-        let mut record = old.record.clone();
-        let Some(gone) = record.forget_token(tenant) else { return Ok(false) };
-        let mut held = old.record.held();
-        held.remove(&gone);
-        self.save(Some(old), &record, &held, Values::Kept).await?;
-        Ok(true)
-    }
-
-    /// Writes a record and drops the values of which it no longer speaks.
-    pub(super) async fn drop_values(&self, record: &Record) -> Result<(), VaultError> {
-        let _turn = self.vault.turn(&record.app).await;
-        let old = self.vault.must(&record.app).await?;
-        let before = old.record.held();
-        let held: BTreeSet<Nonce> = before.intersection(&record.held()).cloned().collect();
-        self.save(Some(old), record, &held, Values::Kept).await?;
-        if held.len() < before.len() {
-            let labels = held.iter().filter_map(|nonce| tags::label(record, nonce)).collect();
-            self.silence(&self.vault.names.app(&record.app), &labels).await?;
-        }
-        Ok(())
-    }
-
-    /// Makes every version unreadable that holds another value than these.
-    async fn silence(&self, name: &str, labels: &BTreeSet<String>) -> Result<(), VaultError> {
-        for version in self.vault.wire.versions(name).await? {
-            let gone = version.tags.get("label").is_some_and(|label| !labels.contains(label));
-            if let (true, true, Some(id)) = (gone, version.enabled, &version.version) {
-                self.vault.wire.disable(name, id).await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Remembers what a run saw of many tenants; says how many apps changed.
-    pub(super) async fn remember(
-        &self,
-        seen: &BTreeMap<AppKey, Vec<TenantSeen>>,
-        at: Timestamp,
-    ) -> Result<usize, VaultError> {
-        let work = futures::stream::iter(seen).map(|(app, tenants)| async move {
-            // An app that the vault does not know has nothing to be compared with later.
-            if self.vault.app(app).await?.is_none() {
-                return Ok(false);
-            }
-            let mut why = None;
-            let (_, changed) = self
-                .change(app, |record| {
-                    let before = record.clone();
-                    for tenant in tenants {
-                        if let Err(error) = record.remember(tenant, at) {
-                            why = Some(error);
-                            *record = before;
-                            return;
-                        }
-                    }
-                })
-                .await?;
-            match why {
-                Some(why) => Err(contradicts(app, why)),
-                None => Ok(changed),
-            }
-        });
-        // The others are remembered also where one is not.
-        let done: Vec<Result<bool, VaultError>> = work.buffer_unordered(WRITERS).collect().await;
-        done.into_iter().try_fold(0, |sum, one| one.map(|changed| sum + usize::from(changed)))
-    }
-
-    /// Writes what differs, an app's secret before its tenants'. `held` are the values that will be
-    /// there.
-    async fn save(
-        &self,
-        old: Option<Known>,
-        new: &Record,
-        held: &BTreeSet<Nonce>,
-        values: Values<'_>,
-    ) -> Result<(), VaultError> {
-        self.must_stand()?;
-        let app = &new.app;
-        new.check(held.iter()).map_err(|why| contradicts(app, why))?;
-        let added = match values {
-            Values::Kept => None,
-            Values::Set(nonce, value) => Some((nonce, value)),
-        };
-        if let Some(old) = &old {
-            for nonce in held.iter().filter(|nonce| added.is_none_or(|(new, _)| new != *nonce)) {
-                if tags::label(&old.record, nonce) != tags::label(new, nonce) {
-                    return Err(contradicts(app, Contradiction::ValuesOfAnother));
-                }
-            }
-        }
-        let labels: BTreeSet<String> =
-            held.iter().filter_map(|nonce| tags::label(new, nonce)).collect();
-        let mut now = old.clone().unwrap_or_else(|| Known {
-            record: app_part(new),
-            label: None,
-            tenants: BTreeMap::new(),
-        });
-
-        let (part, name) = (app_part(new), self.vault.names.app(app));
-        let of_app = added.filter(|(nonce, _)| {
-            new.credential(nonce).is_some_and(|one| one.kind == CredentialKind::Secret)
-        });
-        let there = old
-            .as_ref()
-            .map(|old| Secreted { same: app_part(&old.record) == part, label: old.label.clone() });
-        now.label = self.put(&name, &part, of_app, new, there, &labels, app.as_str()).await?;
-        let mut written = part;
-        written.tenants.clone_from(&now.record.tenants);
-        let tokens = now.record.credentials.iter();
-        let tokens = tokens.filter(|one| one.kind == CredentialKind::RefreshToken);
-        written.credentials.extend(tokens.cloned().collect::<Vec<_>>());
-        now.record = written;
-        self.vault.known().insert(app.clone(), now.clone());
-
-        let all: BTreeSet<&TenantKey> =
-            new.tenants.keys().chain(now.record.tenants.keys()).collect();
-        let all: Vec<TenantKey> = all.into_iter().cloned().collect();
-        for tenant in &all {
-            let before = TenantPart::of(&now.record, tenant);
-            let name = self.vault.names.tenant(app, tenant);
-            let Some(part) = TenantPart::of(new, tenant) else {
-                self.vault.wire.delete(&name).await?;
-                now.tenants.remove(tenant);
-                now.record.tenants.remove(tenant);
-                now.record.forget_token(tenant);
-                self.vault.known().insert(app.clone(), now.clone());
-                continue;
-            };
-            let of_tenant = added.filter(|(nonce, _)| {
-                part.token.as_ref().is_some_and(|token| token.nonce == **nonce)
-            });
-            if before.as_ref() == Some(&part) && of_tenant.is_none() {
-                continue;
-            }
-            let there = before.as_ref().map(|_| Secreted {
-                same: false,
-                label: now.tenants.get(tenant).cloned().flatten(),
-            });
-            let what = tenant.as_str();
-            let label = self.put(&name, &part, of_tenant, new, there, &labels, what).await?;
-            now.tenants.insert(tenant.clone(), label);
-            now.record.forget_token(tenant);
-            now.record.credentials.extend(part.token);
-            now.record.tenants.insert(tenant.clone(), part.record);
-            self.vault.known().insert(app.clone(), now.clone());
-        }
-        // In the order of the record that was given.
-        now.record = new.clone();
-        self.vault.known().insert(app.clone(), now);
-        Ok(())
-    }
-
-    /// Brings one secret up to date; gives back whose value its newest version has then.
-    #[expect(clippy::too_many_arguments, reason = "one place decides between four requests")]
-    async fn put<T: serde::Serialize>(
-        &self,
-        name: &str,
-        part: &T,
-        value: Option<(&Nonce, &Secret<String>)>,
-        record: &Record,
-        there: Option<Secreted>,
-        labels: &BTreeSet<String>,
-        what: &str,
-    ) -> Result<Option<String>, VaultError> {
-        let wire = &self.vault.wire;
-        let tags = |label: Option<&str>| {
-            tags::write(self.vault.id, part, label).map_err(|length| VaultError::TooLong {
-                what: what.to_owned(),
-                length,
-                most: tags::MOST,
-                place: wire.place(name),
-            })
-        };
-        if let Some((nonce, value)) = value {
-            let label = tags::label(record, nonce);
-            let end = record.credential(nonce).and_then(|credential| credential.end);
-            wire.set(name, value, &tags(label.as_deref())?, end).await?;
-            return Ok(label);
-        }
-        match there {
-            Some(Secreted { same: true, label }) => Ok(label),
-            Some(Secreted { same: false, label }) => {
-                let stays = label.as_ref().is_none_or(|label| labels.contains(label));
-                if stays {
-                    wire.tag(name, &tags(label.as_deref())?).await?;
-                    return Ok(label);
-                }
-                // The newest version holds a value of which nothing is to be left.
-                wire.set(name, &no_value(), &tags(None)?, None).await?;
-                self.silence(name, labels).await?;
-                Ok(None)
-            }
-            None => {
-                wire.set(name, &no_value(), &tags(None)?, None).await?;
-                Ok(None)
-            }
-        }
-    }
-}
-
-/// A secret that is there.
-struct Secreted {
-    /// Whether its tags say already what they shall.
-    same: bool,
-    /// Whose value its newest version has.
-    label: Option<String>,
-}
-
-fn no_value() -> Secret<String> {
-    Secret::new("No value is kept here now.".to_owned())
-}
-
-fn contradicts(app: &AppKey, why: Contradiction) -> VaultError {
-    VaultError::Contradicts { app: app.clone(), why }
 }
 
 fn damaged(place: Place, why: impl Into<String>) -> VaultError {

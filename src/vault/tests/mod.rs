@@ -1,6 +1,7 @@
 //! The vault as its users meet it.
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
     time::Instant,
