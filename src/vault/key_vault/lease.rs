@@ -168,3 +168,41 @@ pub(super) fn told(claim: &Item) -> Holder {
         since: claim.created,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vault::testing::{fleet, seconds};
+
+    fn claim(names: &Names, id: &str, created: i64, updated: i64) -> Item {
+        Item {
+            name: names.lease(id),
+            version: None,
+            tags: Tags::new(),
+            created: seconds(created),
+            updated: seconds(updated),
+            enabled: true,
+        }
+    }
+
+    #[test]
+    fn of_the_claims_that_live_the_earliest_writes() {
+        let names = Names::of(&fleet());
+        let listed = [
+            claim(&names, "a-late", 12, 60),
+            claim(&names, "z-first", 10, 70),
+            claim(&names, "y-first", 10, 70),
+            // Nobody renews it any more, however early it came.
+            claim(&names, "b-dead", 1, 1),
+            Item { name: names.head().to_owned(), ..claim(&names, "x", 0, 100) },
+        ];
+        let (live, dead) = claims(&names, &listed, seconds(121));
+        let told: Vec<&str> =
+            live.iter().map(|item| item.name.rsplit("lease-").next().unwrap()).collect();
+        assert_eq!(told, ["y-first", "z-first", "a-late"]);
+        assert_eq!(dead.len(), 1);
+        assert_eq!(dead[0].name, names.lease("b-dead"));
+        assert!(holder(&names, &listed, seconds(121)).is_some());
+        assert!(holder(&names, &listed, seconds(500)).is_none());
+    }
+}
