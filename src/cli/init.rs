@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     ids::FleetName,
-    manifest::{json_schema, starter},
+    manifest::{json_schema, of_customers, starter},
 };
 
 /// Write a commented manifest to start from.
@@ -30,6 +30,9 @@ pub(super) struct InitArgs {
     /// The name of your set of customers: a-z, 0-9 and hyphens; it cannot change later
     #[arg(long, value_name = "NAME", default_value = "my-soc")]
     pub(super) fleet: String,
+    /// Fill it from a list of customers: CSV with titles such as name, domain, tenant id, label:region
+    #[arg(long, value_name = "CUSTOMERS.csv")]
+    pub(super) from: Option<PathBuf>,
     /// Your own directory: its GUID or one of its domains
     #[arg(long, value_name = "DIRECTORY", default_value = "my-soc.example")]
     pub(super) home: String,
@@ -44,12 +47,32 @@ pub(super) enum Started {
     Written(Vec<PathBuf>),
 }
 
+/// What a list of customers came to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Taken {
+    /// How many customers; none where there was no list.
+    pub(super) customers: Option<usize>,
+    /// Columns that stand for nothing in a manifest.
+    pub(super) unused: Vec<String>,
+}
+
 /// Why `init` did nothing, or not all.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum InitError {
     /// `--fleet` or `--home` cannot be used: wrong usage.
     #[error("{0}")]
     Usage(String),
+    /// The list of customers cannot be read.
+    #[error("cannot read {}: {error}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// The list of customers is wrong, in these lines.
+    #[error("{}", .0.join("\n"))]
+    List(Vec<String>),
     /// The file is there already.
     #[error("{} exists already and is left as it is; name another file, or print with --stdout", .0.display())]
     Exists(PathBuf),
@@ -67,14 +90,23 @@ pub(super) enum InitError {
 ///
 /// # Errors
 /// A name that cannot be used, a file that exists, or one that cannot be written.
-pub(super) fn run(args: &InitArgs) -> Result<Started, InitError> {
-    let InitArgs { path, stdout, schema, fleet, home } = args;
+pub(super) fn run(args: &InitArgs) -> Result<(Started, Taken), InitError> {
+    let InitArgs { path, stdout, schema, fleet, home, from } = args;
     let fleet: FleetName =
         fleet.parse().map_err(|error| InitError::Usage(format!("--fleet: {error}")))?;
     let text =
         starter(&fleet, home).map_err(|error| InitError::Usage(format!("--home: {error}")))?;
+    let (text, taken) = match from {
+        None => (text, Taken::default()),
+        Some(list) => {
+            let csv =
+                fs::read(list).map_err(|error| InitError::Read { path: list.clone(), error })?;
+            let listed = of_customers(&fleet, home, list, &csv).map_err(InitError::List)?;
+            (listed.text, Taken { customers: Some(listed.customers), unused: listed.unused })
+        }
+    };
     if *stdout {
-        return Ok(Started::Printed(text));
+        return Ok((Started::Printed(text), taken));
     }
     let mut files = vec![(path.clone(), text)];
     if *schema {
@@ -87,7 +119,7 @@ pub(super) fn run(args: &InitArgs) -> Result<Started, InitError> {
     for (path, text) in &files {
         write_new(path, text)?;
     }
-    Ok(Started::Written(files.into_iter().map(|(path, _)| path).collect()))
+    Ok((Started::Written(files.into_iter().map(|(path, _)| path).collect()), taken))
 }
 
 fn write_new(path: &Path, text: &str) -> Result<(), InitError> {
@@ -104,7 +136,7 @@ mod tests {
 
     fn args(path: PathBuf) -> InitArgs {
         let (fleet, home) = ("my-soc".to_owned(), "my-soc.example".to_owned());
-        InitArgs { path, stdout: false, schema: true, fleet, home }
+        InitArgs { path, stdout: false, schema: true, fleet, home, from: None }
     }
 
     #[test]
@@ -113,7 +145,7 @@ mod tests {
         let path = dir.path().join("tenantry.yaml");
         let schema = dir.path().join("tenantry.schema.json");
         assert_eq!(
-            run(&args(path.clone())).unwrap(),
+            run(&args(path.clone())).unwrap().0,
             Started::Written(vec![path.clone(), schema.clone()])
         );
         fs::write(&path, "mine").unwrap();
@@ -132,7 +164,7 @@ mod tests {
         for (fleet, home) in [("My SOC", "a.example"), ("soc", "a b")] {
             let (fleet, home) = (fleet.to_owned(), home.to_owned());
             let path = dir.path().join("t.yaml");
-            let args = InitArgs { path, stdout: false, schema: false, fleet, home };
+            let args = InitArgs { path, stdout: false, schema: false, fleet, home, from: None };
             assert!(matches!(run(&args), Err(InitError::Usage(_))));
         }
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);

@@ -9,27 +9,47 @@ use super::{
     validate::{self, ValidateArgs},
 };
 use crate::{
-    report::{error::Trouble, paper::clean, schema as schemas},
+    report::{error::Trouble, paper::clean, plan::count, schema as schemas},
     verdict::Verdict,
 };
 
 pub(super) fn init(args: &InitArgs) -> Result<Verdict, Trouble> {
-    let started = init::run(args).map_err(|error| {
-        let verdict = match &error {
-            InitError::Usage(_) => Verdict::Usage,
-            InitError::Exists(_) | InitError::Write { .. } => Verdict::Failed,
+    let (started, taken) = init::run(args).map_err(|error| {
+        let (verdict, what) = match &error {
+            InitError::List(mistakes) => {
+                let trouble =
+                    Trouble::new(Verdict::InvalidManifest, "the list of customers is wrong");
+                return mistakes.iter().take(20).fold(trouble, |trouble, line| trouble.why(line));
+            }
+            InitError::Usage(_) => (Verdict::Usage, error.to_string()),
+            InitError::Read { error: why, .. } if why.kind() == std::io::ErrorKind::NotFound => {
+                (Verdict::Usage, error.to_string())
+            }
+            InitError::Read { .. } | InitError::Exists(_) | InitError::Write { .. } => {
+                (Verdict::Failed, error.to_string())
+            }
         };
-        Trouble::new(verdict, error.to_string())
+        Trouble::new(verdict, what)
     })?;
+    if !taken.unused.is_empty() {
+        output::tell(&format!("columns not used: {}\n", clean(&taken.unused.join(", "))));
+    }
     match started {
         Started::Printed(text) => output::print(&text),
         Started::Written(files) => {
             for file in files {
                 output::print(&format!("wrote {}\n", clean(&file.to_string_lossy())));
             }
-            output::print(
-                "Next: fill it in, then tenantry validate, then tenantry apply --sandbox\n",
-            );
+            match taken.customers {
+                Some(customers) => output::print(&format!(
+                    "{} taken from the list. Next: look at the defaults, then tenantry validate, then \
+                     tenantry apply --sandbox\n",
+                    count(customers, "customer")
+                )),
+                None => output::print(
+                    "Next: fill it in, then tenantry validate, then tenantry apply --sandbox\n",
+                ),
+            }
         }
     }
     Ok(Verdict::Done)

@@ -43,11 +43,6 @@ enum Naming {
 }
 
 impl Wrong {
-    /// The mistake and what was expected, where no file can be shown.
-    pub(super) fn words(&self) -> String {
-        format!("{} ({})", self.what, self.label)
-    }
-
     /// What is wrong, as a sentence that can follow a path: `a domain has no spaces`.
     pub(super) fn new(what: impl Into<String>) -> Self {
         let what = what.into();

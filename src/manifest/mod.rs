@@ -5,6 +5,7 @@ pub mod select;
 pub mod source;
 pub mod starter;
 
+mod customer_list;
 mod domain;
 mod guard;
 mod mistakes;
@@ -31,6 +32,7 @@ use crate::{
     registration::{Audience, Links, PermissionKind, RedirectUri},
 };
 
+pub use customer_list::{Listed, of_customers};
 pub use guard::LARGEST;
 pub use mistakes::{Excerpt, Mistake, Mistakes, Notice};
 pub use redirect::LOOPBACK_PAGE;

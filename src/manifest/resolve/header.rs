@@ -194,7 +194,7 @@ const fn vault_suffix(cloud: CloudName) -> &'static str {
 /// # Errors
 /// In words.
 pub fn key_vault_address(text: &str, cloud: Option<CloudName>) -> Result<Url, String> {
-    key_vault(text, cloud).map_err(|wrong| wrong.words())
+    key_vault(text, cloud).map_err(Wrong::into_line)
 }
 
 /// A key vault's address must be one of Microsoft's: the operator's token is sent there.
