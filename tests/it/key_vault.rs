@@ -153,6 +153,17 @@ fn a_vault_is_copied_with_every_value_and_stays_the_same_vault() {
     stage.sandbox.advance("PT3M").unwrap();
     let said = stage.run(&["vault", "copy", "--to", to]).exits(0);
     assert!(said.stdout.contains("1 app and 1 value, each value compared"), "{}", said.stdout);
+    // A value that is another there is found, and put right.
+    let other = |stage: &Stage| {
+        stage.change_world(|world| {
+            let secrets = &mut world["keyVaults"][0]["secrets"];
+            let versions =
+                secrets["tenantry-acme-soc--contoso"]["versions"].as_array_mut().unwrap();
+            versions.last_mut().unwrap()["value"] = json!("another-value");
+        });
+    };
+    other(&stage);
+    stage.run(&["vault", "copy", "--to", to]).exits(0);
     let before = apps(&stage);
     std::fs::write(stage.path("manifest.yaml"), in_key_vault(ONE)).unwrap();
     std::fs::remove_dir_all(stage.path("vault")).unwrap();

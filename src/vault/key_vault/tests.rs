@@ -240,6 +240,10 @@ async fn the_second_writer_waits_and_is_told_for_whom() {
     assert_eq!(hand.record(&record.app).await.unwrap(), Some(record));
     drop(hand);
     assert_eq!(vault.health().await.unwrap().holder, None);
+    // Nor does the first one go on believing what it knew while it was alone.
+    let hand = writer(&place.open().await).await;
+    store(&hand, "fabrikam", VALUE).await;
+    assert_eq!(vault.records().await.unwrap().len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -454,6 +458,11 @@ async fn a_deleted_name_is_recovered_and_a_broken_one_named() {
     let reader = place.open().await;
     let error = reader.records().await.unwrap_err();
     assert!(error.to_string().contains("secrets/tenantry-acme-soc--contoso is damaged"), "{error}");
+    // Nor is it taken for missing under the lock, where a plan would make its secret anew.
+    let hand = writer(&reader).await;
+    assert!(matches!(hand.records().await, Err(VaultError::Damaged(_))));
+    assert!(matches!(hand.record(&record.app).await, Err(VaultError::Damaged(_))));
+    drop(hand);
     assert!(matches!(reader.record(&record.app).await, Err(VaultError::Damaged(_))));
     assert_eq!(reader.survey().await.unwrap().1.len(), 1);
 }
