@@ -8,6 +8,7 @@ mod context;
 mod doctor;
 mod explain;
 mod export;
+mod handout;
 mod init;
 mod keeping;
 mod offline;

@@ -6,13 +6,11 @@ use jiff::Timestamp;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
+use super::handout::{self, Asker, Kept, Why};
 use crate::{
     cli::Format,
     ids::{AppKey, TenantKey},
-    vault::{
-        AuditEntry, CredentialKind, CredentialRecord, CredentialState, Record, Records, Severity,
-        Vault, VaultError,
-    },
+    vault::{CredentialRecord, Record, Records, Severity, Vault, VaultError},
 };
 
 /// Arguments of `reveal`.
@@ -75,30 +73,13 @@ pub(super) enum RevealError {
     Output(#[source] io::Error),
 }
 
-/// Why a value is not there.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Why {
-    /// The app has not been created.
-    #[error("its app has not been created yet")]
-    NotCreated,
-    /// No secret was ever made.
-    #[error("it has no client secret")]
-    NoSecret,
-    /// A secret was asked for, and its value never arrived.
-    #[error("the value of its client secret was lost on the way")]
-    ValueLost,
-    /// All have ended.
-    #[error("its client secret ended on {0:.0}")]
-    Ended(Timestamp),
-    /// Nobody signed in.
-    #[error("no refresh token is held: its analyst has not signed in")]
-    NotSignedIn,
-    /// A shared app has many tenants.
-    #[error("it is an app that several tenants may use, not a tenant")]
-    NotATenant,
-    /// A directory answered without it.
-    #[error("it is not known")]
-    Unknown,
+impl From<Kept> for RevealError {
+    fn from(kept: Kept) -> Self {
+        match kept {
+            Kept::Vault(error) => Self::Vault(error),
+            Kept::NotAudited(error) => Self::NotAudited(error),
+        }
+    }
 }
 
 impl RevealError {
@@ -118,14 +99,7 @@ impl RevealError {
             Self::NoSuchKey { .. } => {
                 Some("tenantry status lists all tenants; apply creates what is missing")
             }
-            Self::Nothing { why, .. } => match why {
-                Why::NotCreated | Why::NoSecret | Why::ValueLost | Why::Ended(_) => {
-                    Some("tenantry apply makes a new one")
-                }
-                Why::NotSignedIn => Some("tenantry consent lets the analyst sign in"),
-                Why::NotATenant => Some("name one of its tenants"),
-                Why::Unknown => None,
-            },
+            Self::Nothing { why, .. } => why.hint(),
             Self::Output(_) => None,
         }
     }
@@ -175,19 +149,20 @@ pub(super) async fn run(
     })?;
     let nothing = |why| RevealError::Nothing { key: key.clone(), why };
     let Named { tenant, record } = named;
+    let asker = Asker { who, verb: "reveal", now };
 
     let (value, ends) = match field {
         Field::Secret => {
-            let credential = current(record, now).map_err(nothing)?;
-            (noted(vault, &named, credential, who, now).await?, credential.end)
+            let credential = handout::secret(record, now).map_err(nothing)?;
+            (noted(vault, &asker, &named, credential).await?, credential.end)
         }
         Field::RefreshToken => {
             let tenant = tenant.ok_or_else(|| nothing(Why::NotATenant))?;
             let held = record.refresh_token(tenant).ok_or_else(|| nothing(Why::NotSignedIn))?;
-            (noted(vault, &named, held, who, now).await?, held.end)
+            (noted(vault, &asker, &named, held).await?, held.end)
         }
         Field::KeyId => {
-            let credential = current(record, now).map_err(nothing)?;
+            let credential = handout::secret(record, now).map_err(nothing)?;
             (known(credential.key_id, Why::Unknown).map_err(nothing)?, credential.end)
         }
         Field::ClientId => (known(record.client_id, Why::NotCreated).map_err(nothing)?, None),
@@ -233,69 +208,15 @@ fn known(id: Option<impl ToString>, why: Why) -> Result<Zeroizing<String>, Why> 
     id.map(|id| Zeroizing::new(id.to_string())).ok_or(why)
 }
 
-/// The secret to use, or why there is none.
-fn current(record: &Record, now: Timestamp) -> Result<&CredentialRecord, Why> {
-    if let Some(credential) = record.current(CredentialKind::Secret, now) {
-        return Ok(credential);
-    }
-    if record.client_id.is_none() {
-        return Err(Why::NotCreated);
-    }
-    let mut lost = false;
-    let mut ended = None;
-    for secret in record.secrets() {
-        match secret.state {
-            CredentialState::Intended => lost = true,
-            CredentialState::Stored | CredentialState::Proved | CredentialState::Retiring => {
-                ended = ended.max(secret.end);
-            }
-        }
-    }
-    Err(match (ended, lost) {
-        (Some(end), _) => Why::Ended(end),
-        (None, true) => Why::ValueLost,
-        (None, false) => Why::NoSecret,
-    })
-}
-
-/// A value, after the audit has got its line.
 async fn noted(
     vault: &Vault,
+    asker: &Asker<'_>,
     named: &Named<'_>,
     credential: &CredentialRecord,
-    who: &str,
-    now: Timestamp,
 ) -> Result<Zeroizing<String>, RevealError> {
-    let value = vault.value(&named.record.app, &credential.nonce).await?;
-    vault.audit(entry(named, credential, who, now)).await.map_err(RevealError::NotAudited)?;
-    Ok(Zeroizing::new(value.expose().clone()))
-}
-
-fn entry(
-    named: &Named<'_>,
-    credential: &CredentialRecord,
-    who: &str,
-    now: Timestamp,
-) -> AuditEntry {
     let Named { tenant, record } = named;
-    let what = match credential.kind {
-        CredentialKind::Secret => "secret",
-        CredentialKind::RefreshToken => "refresh-token",
-    };
-    let mut entry = AuditEntry::new(now, who, "reveal")
-        .step(what)
-        .app(&record.app)
-        .id("nonce", &credential.nonce);
-    if let Some(tenant) = tenant {
-        entry = entry.tenant(tenant);
-    }
-    if let Some(client_id) = record.client_id {
-        entry = entry.id("clientId", client_id);
-    }
-    if let Some(key_id) = credential.key_id {
-        entry = entry.id("keyId", key_id);
-    }
-    entry
+    let value = handout::hand_out(vault, asker, record, *tenant, credential).await?;
+    Ok(Zeroizing::new(value.expose().clone()))
 }
 
 #[cfg(test)]
@@ -306,7 +227,8 @@ mod tests {
     use crate::{
         secret::Secret,
         vault::{
-            Keeping, KeySource, NewVault, TenantRecord,
+            AuditEntry, CredentialKind, CredentialState, Keeping, KeySource, NewVault,
+            TenantRecord,
             testing::{created, credential, fleet, record, seconds},
         },
     };
@@ -453,16 +375,5 @@ mod tests {
         assert!(reveal(&vault, "contoso", Field::Secret, text).await.is_ok());
         let error = reveal(&vault, "bare", Field::ClientId, text).await.unwrap_err();
         assert_eq!(error.severity(), Severity::Guard);
-    }
-
-    #[test]
-    fn a_secret_that_ended_is_not_given_out() {
-        let mut record = created("contoso");
-        record.credentials = vec![credential(CredentialState::Proved)];
-        let end = record.credentials[0].end.unwrap();
-        assert!(current(&record, seconds(0)).is_ok());
-        assert_eq!(current(&record, end), Err(Why::Ended(end)));
-        record.credentials.clear();
-        assert_eq!(current(&record, end), Err(Why::NoSecret));
     }
 }
