@@ -80,7 +80,7 @@ pub(super) fn no_manifest(common: &Common, error: &LoadError) -> Trouble {
 }
 
 /// The part of the manifest that `--tenant` and `--label` choose.
-fn scope(common: &Common, manifest: &Manifest) -> Result<Scope, Trouble> {
+pub(super) fn scope(common: &Common, manifest: &Manifest) -> Result<Scope, Trouble> {
     let selection = Selection::new(&common.tenant, &common.label)
         .map_err(|why| Trouble::new(Verdict::Usage, why))?;
     if selection.is_everything() {

@@ -263,7 +263,7 @@ async fn run(common: Common, verb: Verb) -> Result<Verdict, Trouble> {
         Verb::Tokens(tokens::TokensCommand::Refresh) => tokens::refresh(common).await,
         Verb::Attest(args) => attest::run(args, common).await,
         Verb::Doctor(args) => doctor::run(args, common).await,
-        Verb::Export(args) => export::run(args, &common),
+        Verb::Export(args) => export::run(args, common).await,
         Verb::Reveal(args) => keeping::reveal(args, common).await,
         Verb::Sandbox(args) => match args.command {
             Some(SandboxCommand::Reset) => sandbox::reset(&context::sandbox_folder(&common)),

@@ -46,7 +46,8 @@ impl Kind {
     }
 }
 
-/// Writes a file as a whole or not at all.
+/// Writes a file as a whole or not at all. It is its owner's alone (0600) from the start, and so is
+/// one that takes the place of a file that others could read.
 ///
 /// # Errors
 /// The folder does not exist or may not be written.
@@ -55,11 +56,27 @@ pub fn save(path: &Path, text: &str) -> std::io::Result<()> {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
-    let mut file = tempfile::Builder::new().prefix(".tenantry-report").tempfile_in(folder)?;
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".tenantry-report");
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600));
+    let mut file = builder.tempfile_in(folder)?;
     file.write_all(text.as_bytes())?;
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;
     Ok(())
+}
+
+/// Makes a folder, its owner's alone (0700), and those above it. One that is there keeps its rights.
+///
+/// # Errors
+/// Something else has its name, or the folder above may not be written.
+pub fn make_folder(path: &Path) -> std::io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
 }
 
 fn facet_text(tenant: &TenantStatus, name: FacetName) -> String {

@@ -14,5 +14,6 @@ pub mod paper;
 pub mod plan;
 pub mod progress;
 pub mod schema;
+pub mod siem;
 pub mod status;
 pub mod tokens;

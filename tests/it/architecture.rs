@@ -128,6 +128,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "report",
         &[
+            "cloud",
             "connector",
             "consent",
             "event",
@@ -137,6 +138,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "manifest",
             "plan",
             "registration",
+            "secret",
             "status",
             "text",
             "verdict",
