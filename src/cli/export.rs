@@ -3,6 +3,7 @@
 mod ready;
 
 use std::{
+    collections::BTreeMap,
     io::{IsTerminal, Write},
     path::{Path, PathBuf},
 };
@@ -30,7 +31,7 @@ use crate::{
     verdict::Verdict,
 };
 
-/// Write what a SIEM is to be filled with, or the page that administrators land on after consenting
+/// Write what a SIEM is filled with, or the page that administrators land on after consenting
 ///
 /// A file that holds secrets is its owner's alone (0600). The audit gets a line for each value first.
 /// Tenants that are not ready, or that the SIEM cannot read, are named and left out, and the others
@@ -110,7 +111,7 @@ fn plain(
     };
     let text = anstream::adapter::strip_str(&text).to_string();
     file::save(path, &text).map_err(|error| not_written(path, &error))?;
-    wrote(&[path.clone()]);
+    wrote(std::slice::from_ref(path));
     Ok(Verdict::Done)
 }
 
@@ -264,10 +265,15 @@ fn left_out(handover: &Handover<'_>, common: &Common) -> Result<Verdict, Trouble
         0 => format!("nothing to export: {} left out", count(left_out.len(), "tenant")),
         _ => format!("{} of {asked} left out; the others are written", left_out.len()),
     };
-    let trouble =
-        left_out.iter().fold(Trouble::new(Verdict::Failed, what), |trouble, (key, why)| {
-            trouble.why(format!("{key}: {why}"))
-        });
+    // Many are left out for one reason: it is said once.
+    let mut reasons: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (key, why) in left_out {
+        reasons.entry(why).or_default().push(key.as_str());
+    }
+    let trouble = reasons.into_iter().fold(Trouble::new(Verdict::Failed, what), |trouble, one| {
+        let (why, keys) = one;
+        trouble.why(format!("{}: {why}", keys.join(", ")))
+    });
     Err(trouble.next(format!(
         "{} says what each still needs; name the tenants that you want to leave the others unsaid",
         common.command("explain KEY")

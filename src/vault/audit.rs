@@ -18,7 +18,7 @@ pub struct AuditEntry {
     pub at: Timestamp,
     /// The operator's identity, as its token or its system names it.
     pub who: String,
-    /// What was run: `apply`, `reveal`, `attest`, `rotate`, `adopt`, `offboard`.
+    /// What was run: `apply`, `reveal`, `export splunk`, `attest`, `rotate`, `adopt`, `offboard`.
     pub verb: String,
     /// Which step of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

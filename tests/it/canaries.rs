@@ -207,6 +207,20 @@ fn no_run_tells_a_secret() {
     run(&["plan", "--report", "plan.csv"], 0);
     run(&["reveal", "contoso", "--field", "client-id"], 0);
     run(&["reveal", "nobody"], 64);
+    run(&["export", "--format", "sentinel"], 0);
+    run(&["export", "--tenant", "contoso", "--format", "json", "-vv"], 0);
+    // Where the values are meant to be, which is then put away.
+    for format in ["splunk", "elastic", "wazuh", "env"] {
+        run(
+            &["export", "contoso", "adatum", "--format", format, "--out", "out", "-vv"],
+            match format {
+                "splunk" | "env" => 0,
+                _ => 1,
+            },
+        );
+        let out = stage.path("out");
+        std::fs::remove_dir_all(&out).or_else(|_| std::fs::remove_file(&out)).unwrap();
+    }
     stage.sandbox.advance("P340D").unwrap();
     run(&["plan", "--json"], 0);
     run(&["apply", "--yes", "--json", "-vv"], 0);

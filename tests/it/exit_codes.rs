@@ -69,6 +69,7 @@ fn a_file_or_a_tenant_that_is_not_there_is_wrong_usage_for_every_verb() {
         &["vault", "init"],
         &["validate"],
         &["export", "contoso", "--format", "consent-page"],
+        &["export", "contoso", "--format", "env"],
     ] {
         let mut command = stage.command(verb);
         command.current_dir(stage.path("world"));
@@ -83,6 +84,7 @@ fn a_file_or_a_tenant_that_is_not_there_is_wrong_usage_for_every_verb() {
         &["attest", "nobody", "--by", "Ada"],
         &["status", "--tenant", "nobody"],
         &["export", "nobody", "--format", "consent-page"],
+        &["export", "nobody", "--format", "env"],
     ] {
         stage.run(verb).exits(64);
     }

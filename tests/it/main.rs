@@ -7,6 +7,7 @@ mod browser;
 mod canaries;
 mod consenting;
 mod exit_codes;
+mod export;
 mod golden;
 mod json;
 mod key_vault;

@@ -192,7 +192,7 @@ impl Siem {
     pub const fn next(self, values: Values) -> &'static str {
         match self {
             Self::Splunk => {
-                "run create-accounts.sh where Splunk's management port can be reached (it says how \
+                "run `sh create-accounts.sh` where Splunk's management port can be reached (it says how \
                  on top), then put inputs.conf into etc/apps/Splunk_TA_MS_Security/local and restart"
             }
             Self::Elastic => {
@@ -241,6 +241,10 @@ impl Handover<'_> {
     }
 }
 
+/// How a provider sees its customers' workspaces.
+const LIGHTHOUSE: &str =
+    "https://learn.microsoft.com/en-us/azure/sentinel/multiple-tenants-service-providers";
+
 /// Why Microsoft Sentinel needs no file.
 pub fn sentinel(width: usize) -> String {
     let mut paper = Paper::new(width);
@@ -257,13 +261,7 @@ pub fn sentinel(width: usize) -> String {
         "To see many customers at once, have each delegate its workspace to you by Azure Lighthouse. \
          None of the apps and secrets here takes part in it.",
     );
-    paper.line(
-        2,
-        &[super::paper::word(
-            super::paper::Ink::Plain,
-            "https://learn.microsoft.com/en-us/azure/sentinel/multiple-tenants-service-providers",
-        )],
-    );
+    paper.say(2, None, LIGHTHOUSE);
     paper.into_text()
 }
 
