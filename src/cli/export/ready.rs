@@ -236,3 +236,84 @@ async fn take(
     }
     Ok((by_app, by_tenant))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vault::{
+        CredentialKind, CredentialState, TenantRecord,
+        testing::{created, credential, seconds},
+    };
+
+    const MANIFEST: &str = "version: 1
+fleet: acme-soc
+home: {tenant: acme-soc.example}
+vault: {path: vault}
+defaults: {connector: mssp-siem, signInAs: reader@acme-soc.example}
+tenants:
+  contoso: {name: Contoso, domain: contoso.example}
+  pinned: {name: Pinned, id: 6f1c0f5e-0000-4000-8000-000000000001}
+";
+
+    fn manifest(text: &str) -> Manifest {
+        crate::manifest::parse(vec![("m.yaml".into(), text.as_bytes().to_vec())]).unwrap()
+    }
+
+    /// The record of a tenant whose analyst signed in: its token dies at that second.
+    fn record(key: &str, dies: i64) -> Record {
+        let mut record = created(key);
+        let token = CredentialRecord {
+            state: CredentialState::Stored,
+            end: Some(seconds(dies)),
+            tenant: Some(key.parse().unwrap()),
+            ..CredentialRecord::intended(
+                crate::ids::Nonce::fresh(),
+                CredentialKind::RefreshToken,
+                seconds(0),
+            )
+        };
+        record.credentials = vec![credential(CredentialState::Proved), token];
+        record
+    }
+
+    /// Why a tenant is not ready at second 10; nothing where it is.
+    fn why(manifest: &Manifest, record: Option<Record>, key: &str) -> Option<String> {
+        let records: Records =
+            record.map(|record| (record.app.clone(), record)).into_iter().collect();
+        let tenant = &manifest.tenants[&key.parse::<TenantKey>().unwrap()];
+        look(manifest, tenant, &records, &[], seconds(10)).err()
+    }
+
+    #[test]
+    fn whoever_lacks_anything_is_told_what() {
+        let manifest = manifest(MANIFEST);
+        let says = |record: Option<Record>, key: &str, what: &str| {
+            let why = why(&manifest, record, key).unwrap_or_default();
+            assert!(why.contains(what), "{why}, not {what}");
+        };
+        let pinned = |dies| record("pinned", dies);
+        assert_eq!(why(&manifest, Some(pinned(20)), "pinned"), None);
+        says(None, "pinned", "has not been created yet");
+        says(Some(Record { client_id: None, ..pinned(20) }), "pinned", "has not been created yet");
+        says(Some(pinned(10)), "pinned", "its refresh token died unused on");
+        says(Some(record("contoso", 20)), "contoso", "its directory is not known yet");
+        let mut ended = pinned(20);
+        ended.credentials[0].end = Some(seconds(10));
+        says(Some(ended), "pinned", "its client secret ended on");
+        let mut unsigned = pinned(20);
+        unsigned.credentials.truncate(1);
+        says(Some(unsigned), "pinned", "its analyst has not signed in");
+        let mut other = pinned(20);
+        let elsewhere = TenantRecord::pinned(TenantId::from_uuid(uuid::Uuid::new_v4()));
+        other.tenants.insert("pinned".parse().unwrap(), elsewhere);
+        says(Some(other), "pinned", "and the vault knows it as");
+    }
+
+    #[test]
+    fn an_app_without_a_secret_has_none_to_hand_out() {
+        let text = MANIFEST.replace("defaults: {", "defaults: {credential: certificate, ");
+        let manifest = manifest(&text);
+        let why = why(&manifest, Some(record("pinned", 20)), "pinned").unwrap();
+        assert!(why.contains("signs in with a certificate"), "{why}");
+    }
+}
