@@ -2,8 +2,8 @@
 //!
 //! The rooms, in the order in which data flows through them: `manifest` says what is wanted,
 //! `graph` reads what there is into `inventory`, `vault` knows what Graph never tells twice;
-//! `plan` compares and decides, `apply` obeys, `consent` asks people, `prove` asks what works, `status` puts it together,
-//! `report` has the words, `cli` the verbs, and `sandbox` plays Microsoft.
+//! `plan` compares and decides, `apply` obeys, `consent` asks people, `prove` asks what works,
+//! `status` puts it together, `incidents` reads, `report` has the words, `cli` the verbs, and `sandbox` plays Microsoft.
 
 pub mod apply;
 pub mod cli;
@@ -17,6 +17,7 @@ pub mod failure;
 pub mod graph;
 pub mod http;
 pub mod ids;
+pub mod incidents;
 pub mod inventory;
 pub mod lifetime;
 pub mod links;

@@ -6,6 +6,7 @@
 
 mod app_tokens;
 mod held;
+mod reader;
 #[cfg(test)]
 mod tests;
 
@@ -17,10 +18,13 @@ use std::{
 use futures::{StreamExt, future, stream};
 use jiff::Timestamp;
 
-pub use self::held::{Held, held};
 use self::{
     app_tokens::{AppTokens, Shown, scope},
     held::{Used, age, use_token},
+};
+pub use self::{
+    held::{Held, held},
+    reader::{Entry, Missing, Reader, Unready, enter, readers},
 };
 use crate::{
     cloud::Cloud,

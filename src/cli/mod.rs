@@ -9,6 +9,7 @@ mod doctor;
 mod explain;
 mod export;
 mod handout;
+mod incidents;
 mod init;
 mod keeping;
 mod offline;
@@ -185,6 +186,7 @@ enum Verb {
     Attest(attest::AttestArgs),
     Doctor(doctor::DoctorArgs),
     Export(export::ExportArgs),
+    Incidents(incidents::IncidentsArgs),
     /// Print a secret or an id from the vault, on purpose
     ///
     /// The audit gets a line first. The value goes to stdout and nowhere else.
@@ -264,6 +266,7 @@ async fn run(common: Common, verb: Verb) -> Result<Verdict, Trouble> {
         Verb::Attest(args) => attest::run(args, common).await,
         Verb::Doctor(args) => doctor::run(args, common).await,
         Verb::Export(args) => export::run(args, common).await,
+        Verb::Incidents(args) => incidents::run(args, common).await,
         Verb::Reveal(args) => keeping::reveal(args, common).await,
         Verb::Sandbox(args) => match args.command {
             Some(SandboxCommand::Reset) => sandbox::reset(&context::sandbox_folder(&common)),

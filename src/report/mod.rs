@@ -7,6 +7,7 @@ pub mod error;
 pub mod explain;
 pub mod file;
 pub mod html;
+pub mod incidents;
 pub mod json;
 pub mod letter;
 pub mod pages;

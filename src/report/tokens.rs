@@ -11,6 +11,22 @@ use crate::{
     status::{Death, RefreshProof, Rotation, refresh_death},
 };
 
+/// Why a tenant's refresh token is of no use, and what helps; nothing where it worked.
+pub fn trouble(tenant: &TenantKey, proof: &RefreshProof) -> Option<String> {
+    let Row { key: _, result, user: _, cause, cure, failure } = row(tenant, proof);
+    if matches!(result, Fate::Refreshed | Fate::NotKept) {
+        return None;
+    }
+    let mut text = cause?;
+    if let Some(failure) = failure {
+        text.push_str(&format!(" ({})", failure.line()));
+    }
+    if let Some(cure) = cure {
+        text.push_str(&format!("; {cure}"));
+    }
+    Some(text)
+}
+
 /// What a run says on stderr of the refresh tokens that it used on the way; nothing where it used
 /// none.
 pub fn rotated(refreshes: &BTreeMap<TenantKey, RefreshProof>) -> Option<String> {

@@ -7,8 +7,10 @@ use super::{
     engine::{Context, State},
     graph::caller,
     http::{Request, Response, form_pairs},
+    odata::{Query, Shape},
     operation::Operation,
     random,
+    schema::DEFENDER_INCIDENT,
     world::{directory::Defender, first_party},
 };
 
@@ -48,7 +50,7 @@ pub(super) fn refused(status: u16, code: &str, message: &str) -> Response {
 
 /// Answers at that endpoint.
 pub(super) fn answer(
-    state: &State,
+    state: &mut State,
     context: &Context<'_>,
     request: &Request,
     target: &Target,
@@ -59,7 +61,7 @@ pub(super) fn answer(
 }
 
 fn serve(
-    state: &State,
+    state: &mut State,
     context: &Context<'_>,
     request: &Request,
     target: &Target,
@@ -67,6 +69,14 @@ fn serve(
     let caller =
         caller::authenticate(&state.world, context, request, first_party::THREAT_PROTECTION)
             .map_err(|r| refused(401, "Unauthorized", &r.message))?;
+    if let Some(throttle) = &mut state.throttle {
+        throttle.admit_to_defender(&caller).map_err(|seconds| {
+            let words = format!(
+                "You have exceeded the number of calls allowed. You can send requests again in {seconds} seconds."
+            );
+            refused(429, "TooManyRequests", &words)
+        })?;
+    }
     if request.method != hyper::Method::GET {
         return Err(refused(405, "BadRequest", "The method is not allowed here."));
     }
@@ -103,8 +113,10 @@ fn serve(
     let items: Vec<Value> = directory.meta.incidents.iter().map(shape).collect();
     match target {
         Target::Incidents => {
-            let (top, skip) = paging(request)?;
-            let page: Vec<Value> = items.into_iter().skip(skip).take(top).collect();
+            let Asked { top, skip, filter } = asked(request)?;
+            let matching =
+                items.into_iter().filter(|i| filter.as_ref().is_none_or(|f| f.matches(i)));
+            let page: Vec<Value> = matching.skip(skip).take(top).collect();
             Ok(Response::json(
                 200,
                 &json!({
@@ -122,8 +134,15 @@ fn serve(
     }
 }
 
-fn paging(request: &Request) -> Result<(usize, usize), Response> {
-    let (mut top, mut skip) = (MOST, 0);
+/// What a listing is asked for.
+struct Asked {
+    top: usize,
+    skip: usize,
+    filter: Option<Query>,
+}
+
+fn asked(request: &Request) -> Result<Asked, Response> {
+    let mut asked = Asked { top: MOST, skip: 0, filter: None };
     for (name, value) in form_pairs(request.query.as_deref().unwrap_or_default().as_bytes()) {
         let number = || {
             value.parse::<usize>().map_err(|_| {
@@ -132,18 +151,25 @@ fn paging(request: &Request) -> Result<(usize, usize), Response> {
         };
         match name.as_str() {
             "$top" => {
-                top = number()?;
-                if top == 0 || top > MOST {
+                asked.top = number()?;
+                if asked.top == 0 || asked.top > MOST {
                     return Err(refused(
                         400,
                         "ODataError",
                         &format!(
-                            "The limit of '{MOST}' for Top query has been exceeded. The value from the incoming request is '{top}'."
+                            "The limit of '{MOST}' for Top query has been exceeded. The value from the incoming request is '{}'.",
+                            asked.top
                         ),
                     ));
                 }
             }
-            "$skip" => skip = number()?,
+            "$skip" => asked.skip = number()?,
+            "$filter" => {
+                let raw: String = url::form_urlencoded::byte_serialize(value.as_bytes()).collect();
+                let raw = format!("$filter={raw}");
+                let read = Query::parse(Some(&raw), false, &DEFENDER_INCIDENT, Shape::Collection);
+                asked.filter = Some(read.map_err(|r| refused(400, "ODataError", &r.message))?);
+            }
             other => {
                 return Err(refused(
                     400,
@@ -153,7 +179,7 @@ fn paging(request: &Request) -> Result<(usize, usize), Response> {
             }
         }
     }
-    Ok((top, skip))
+    Ok(asked)
 }
 
 /// An incident of the world (as Graph shows it) as this older API shows it.

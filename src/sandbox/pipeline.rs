@@ -215,7 +215,7 @@ impl Shared {
         let response = match target {
             Target::Login(target) => entra::answer(&mut state, &context, request, target),
             Target::Graph(route) => graph::answer(&mut state, &context, request, operation, route),
-            Target::Defender(target) => defender::answer(&state, &context, request, target),
+            Target::Defender(target) => defender::answer(&mut state, &context, request, target),
             Target::KeyVault(target) => {
                 key_vault::answer(&mut state, &context, request, operation, target)
             }

@@ -81,6 +81,7 @@ struct Buckets {
 pub(super) struct Throttle {
     pairs: HashMap<(String, String), Buckets>,
     vaults: HashMap<String, Bucket>,
+    defenders: HashMap<(String, String), [Bucket; 2]>,
 }
 
 /// A request that must wait.
@@ -103,6 +104,21 @@ impl Throttle {
         let bucket =
             self.vaults.entry(vault.to_owned()).or_insert_with(|| Bucket::new(4_000.0, 10.0, now));
         bucket.take(1.0, now)
+    }
+
+    /// Counts a request to the Defender XDR API, which takes 50 a minute and 1,500 an hour of an app
+    /// in a tenant (<https://learn.microsoft.com/en-us/defender-xdr/api-list-incidents>).
+    ///
+    /// # Errors
+    /// The seconds to wait.
+    pub(super) fn admit_to_defender(&mut self, caller: &Caller) -> Result<(), u64> {
+        let now = Instant::now();
+        let buckets = self
+            .defenders
+            .entry((caller.app_id.clone(), caller.tenant.clone()))
+            .or_insert_with(|| [Bucket::new(50.0, 60.0, now), Bucket::new(1_500.0, 3_600.0, now)]);
+        let waits = buckets.iter_mut().filter_map(|bucket| bucket.take(1.0, now).err());
+        waits.max().map_or(Ok(()), Err)
     }
 
     /// Counts a request; the headers that its answer gets, or the refusal.

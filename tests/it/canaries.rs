@@ -207,6 +207,7 @@ fn no_run_tells_a_secret() {
     run(&["plan", "--report", "plan.csv"], 0);
     run(&["reveal", "contoso", "--field", "client-id"], 0);
     run(&["reveal", "nobody"], 64);
+    run(&["incidents", "-vv", "--checkpoint", "seen"], 0);
     run(&["export", "--format", "sentinel"], 0);
     run(&["export", "--tenant", "contoso", "--format", "json", "-vv"], 0);
     // Where the values are meant to be, which is then put away.
@@ -269,6 +270,7 @@ fn no_failing_run_tells_a_secret() {
     fail(faults.clone(), &["status", "-vv", "--report", "s.json"]).exits(0);
     fail(faults.clone(), &["status", "--json", "--report", "s.md"]).exits(0);
     fail(faults.clone(), &["apply", "--yes", "--json"]).exits(0);
+    fail(faults.clone(), &["incidents", "-vv"]).exits(1);
     fail(faults, &["explain", "contoso", "--report", "s.csv"]).exits(0);
     fail(json!([{"operation": "login.token", "do": "garbage", "times": 9}]), &["plan", "-vv"]);
     // A secret that was never ours to see, in the words of an error.

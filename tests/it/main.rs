@@ -9,6 +9,7 @@ mod consenting;
 mod exit_codes;
 mod export;
 mod golden;
+mod incidents;
 mod json;
 mod key_vault;
 mod laws;

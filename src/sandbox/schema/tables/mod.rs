@@ -12,7 +12,7 @@ pub use directory::{
     APP_ROLE_ASSIGNMENT, DIRECTORY_OBJECT, DOMAIN, OAUTH2_PERMISSION_GRANT, ORGANIZATION, USER,
 };
 pub use policies::{APP_MANAGEMENT_POLICY, TENANT_APP_MANAGEMENT_POLICY};
-pub use security::{ALERT, INCIDENT};
+pub use security::{ALERT, DEFENDER_INCIDENT, INCIDENT};
 
 /// Page sizes of the directory: <https://learn.microsoft.com/en-us/graph/paging>.
 const DIRECTORY_PAGES: Pages = Pages { default: 100, max: 999 };

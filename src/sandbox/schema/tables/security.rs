@@ -42,6 +42,24 @@ pub static INCIDENT: Entity = Entity {
     navigations: &[Navigation { name: "alerts", bind: Bind::Never }],
 };
 
+/// The same as the Defender XDR API shows it: what may be filtered on there
+/// (<https://learn.microsoft.com/en-us/defender-xdr/api-list-incidents>). It cannot be sorted.
+pub static DEFENDER_INCIDENT: Entity = Entity {
+    name: "security.defenderIncident",
+    resource: "Incident",
+    service: Service::Security,
+    pages: Pages { default: 100, max: 100 },
+    derived: &[],
+    properties: &[
+        property("createdTime", Kind::DateTime).filter(Filter::ORDER),
+        property("lastUpdateTime", Kind::DateTime).filter(Filter::ORDER),
+        property("status", Kind::Enum(&["Active", "InProgress", "Resolved", "Redirected"]))
+            .filter(Filter::EQUAL),
+        property("assignedTo", TEXT).filter(Filter::EQUAL),
+    ],
+    navigations: &[],
+};
+
 /// One suspicion.
 pub static ALERT: Entity = Entity {
     name: "security.alert",

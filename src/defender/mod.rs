@@ -1,5 +1,7 @@
 //! The incident calls: the proof that a connector can read.
 
+mod incidents;
+
 use std::fmt;
 
 use async_trait::async_trait;
@@ -12,6 +14,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 
+pub use self::incidents::{Incident, IncidentPage, IncidentQuery, Severity, Standing, incidents};
 use crate::{
     cloud::Cloud,
     connector::Probe,
@@ -68,6 +71,32 @@ pub async fn newest_incident(
     probe: Probe,
     token: &AppToken,
 ) -> Result<Newest, Failure> {
+    let Listed { value, more: _, at: _ } = list(network, cloud, probe, token, "$top=1").await?;
+    let first = value.first();
+    // Graph says `createdDateTime`, Defender `createdTime`.
+    let created = first
+        .and_then(|incident| incident.get("createdDateTime").or(incident.get("createdTime")))
+        .and_then(|created| created.as_str()?.parse().ok());
+    Ok(Newest { any: first.is_some(), created })
+}
+
+/// A page of incidents as the service sent it.
+struct Listed {
+    value: Vec<Value>,
+    /// Whether the service says that there is more.
+    more: bool,
+    /// The server's clock.
+    at: Option<Timestamp>,
+}
+
+/// Asks for incidents, as the app that the token was given to.
+async fn list(
+    network: &Network,
+    cloud: &Cloud,
+    probe: Probe,
+    token: &AppToken,
+    query: &str,
+) -> Result<Listed, Failure> {
     let (service, base, path) = match probe {
         Probe::GraphIncidents => {
             (Service::Graph, Some(&cloud.graph), &["v1.0", "security", "incidents"][..])
@@ -83,7 +112,7 @@ pub async fn newest_incident(
     if let Ok(mut segments) = url.path_segments_mut() {
         segments.pop_if_empty().extend(path);
     }
-    url.set_query(Some("$top=1"));
+    url.set_query(Some(query));
     let bearer = Bearer {
         credential: std::sync::Arc::new(Given::of(token)),
         // The token is there already: nothing is asked for.
@@ -103,28 +132,26 @@ pub async fn newest_incident(
             format!("{service} answered with something else than incidents"),
         )
     };
-    let Some(Page { value, error: None }) = page else { return Err(garbled()) };
-    if !value.iter().all(is_incident) {
+    let Some(Page { value, error: None, next }) = page else { return Err(garbled()) };
+    if !value.iter().all(|incident| id(incident).is_some()) {
         return Err(garbled());
     }
-    let first = value.first();
-    // Graph says `createdDateTime`, Defender `createdTime`.
-    let created = first
-        .and_then(|incident| incident.get("createdDateTime").or(incident.get("createdTime")))
-        .and_then(|created| created.as_str()?.parse().ok());
-    Ok(Newest { any: first.is_some(), created })
+    Ok(Listed { value, more: next.is_some(), at: calls.server_time() })
 }
 
 #[derive(Deserialize)]
 struct Page {
     value: Vec<Value>,
     error: Option<Value>,
+    #[serde(rename = "@odata.nextLink")]
+    next: Option<String>,
 }
 
-/// Whether this is an incident of either API: its id is what makes it one. Graph says `id`, a text;
-/// Defender `incidentId`, a number.
-fn is_incident(value: &Value) -> bool {
-    value.get("id").or(value.get("incidentId")).is_some_and(|id| id.is_string() || id.is_u64())
+/// The id of an incident of either API: it is what makes it one. Graph says `id`, a text; Defender
+/// `incidentId`, a number.
+fn id(value: &Value) -> Option<String> {
+    let id = value.get("id").or(value.get("incidentId"))?;
+    id.as_str().map(str::to_owned).or_else(|| id.as_u64().map(|id| id.to_string()))
 }
 
 /// A token that was asked for elsewhere, as a credential.
