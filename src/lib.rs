@@ -28,6 +28,7 @@ pub mod registration;
 pub mod report;
 pub mod sandbox;
 pub mod secret;
+pub mod shard;
 pub mod status;
 pub mod stop;
 pub mod text;

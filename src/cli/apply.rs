@@ -148,7 +148,16 @@ pub(super) async fn run(args: ApplyArgs, common: Common) -> Result<Verdict, Trou
     let mut context = Context::open(common).await?;
     let mut wish = Wish { reissue: args.reissue, most_changes: args.limit.most_changes() };
     if let Signed::Plan(saved) = &signed {
-        context.scope = saved.scope(&context.manifest);
+        let scope = saved.scope(&context.manifest);
+        let asked = context.common.shard;
+        if asked.is_some() && asked != scope.shard {
+            return Err(Trouble::new(
+                Verdict::Usage,
+                "the saved plan is not of the shard that --shard names; nothing was changed",
+            )
+            .next("leave --shard out: the plan knows what it is of"));
+        }
+        context.scope = scope;
         wish.reissue |= saved.reissue;
     }
     let vault = context.vault().await?;
@@ -223,7 +232,7 @@ pub(super) async fn run(args: ApplyArgs, common: Common) -> Result<Verdict, Trou
         words::exit_line(&mut paper, status, verdict);
         output::print(&format!("\n{}", paper.into_text()));
     }
-    super::status::save(&context, status)?;
+    super::status::save(&context.common, context.is_sandbox(), status)?;
     context.close().await;
     Ok(verdict)
 }

@@ -83,8 +83,12 @@ pub(super) fn no_manifest(common: &Common, error: &LoadError) -> Trouble {
 pub(super) fn scope(common: &Common, manifest: &Manifest) -> Result<Scope, Trouble> {
     let selection = Selection::new(&common.tenant, &common.label)
         .map_err(|why| Trouble::new(Verdict::Usage, why))?;
+    let within = |scope: Scope| match common.shard {
+        Some(shard) => scope.within(manifest, shard),
+        None => scope,
+    };
     if selection.is_everything() {
-        return Ok(Scope::all(manifest));
+        return Ok(within(Scope::all(manifest)));
     }
     let unmatched = selection.unmatched(manifest);
     if !unmatched.is_empty() {
@@ -100,7 +104,7 @@ pub(super) fn scope(common: &Common, manifest: &Manifest) -> Result<Scope, Troub
         .filter(|tenant| selection.matches(tenant))
         .map(|tenant| tenant.key.clone())
         .collect();
-    Ok(Scope::of(manifest, tenants))
+    Ok(within(Scope::of(manifest, tenants)))
 }
 
 /// What most verbs need.
@@ -221,7 +225,7 @@ impl Context {
         // A passphrase is asked for now, before anything else is on the screen. Without a key a run
         // goes on: it can write, and says of what it cannot read that it is unknown.
         let _ = vault.unlock().await;
-        Ok(vault)
+        Ok(vault.of_shard(self.scope.shard))
     }
 
     /// Where the fleet's vault is, and what it takes to get in. A key vault is entered with the
@@ -292,12 +296,7 @@ impl Context {
 
     /// Writes the report that was asked for, if one was.
     pub(super) fn report(&self, write: impl FnOnce(Kind) -> String) -> Result<(), Trouble> {
-        let Some(path) = &self.common.report else { return Ok(()) };
-        let kind = Kind::of(path).map_err(|why| Trouble::new(Verdict::Usage, why))?;
-        file::save(path, &write(kind)).map_err(|error| {
-            Trouble::new(Verdict::Failed, format!("the report {} was not written", path.display()))
-                .why(error.to_string())
-        })
+        report(&self.common, write)
     }
 
     /// Stops the sandbox in an orderly way, where there is one.
@@ -306,6 +305,16 @@ impl Context {
             boxed.server.stop().await;
         }
     }
+}
+
+/// Writes the report that was asked for, if one was.
+pub(super) fn report(common: &Common, write: impl FnOnce(Kind) -> String) -> Result<(), Trouble> {
+    let Some(path) = &common.report else { return Ok(()) };
+    let kind = Kind::of(path).map_err(|why| Trouble::new(Verdict::Usage, why))?;
+    file::save(path, &write(kind)).map_err(|error| {
+        Trouble::new(Verdict::Failed, format!("the report {} was not written", path.display()))
+            .why(error.to_string())
+    })
 }
 
 /// A vault's error as the user meets it.

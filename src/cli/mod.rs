@@ -30,7 +30,7 @@ use std::{path::PathBuf, time::Duration};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use self::sandbox::SandboxCommand;
-use crate::{entra::AuthMode, report::error::Trouble, verdict::Verdict};
+use crate::{entra::AuthMode, report::error::Trouble, shard::Shard, verdict::Verdict};
 
 /// Onboards customer tenants to Microsoft Defender for a managed security provider.
 ///
@@ -69,6 +69,9 @@ pub(crate) struct Common {
     /// Only tenants with this label; may be repeated, all must hold
     #[arg(long, value_name = "NAME=VALUE", global = true)]
     pub(crate) label: Vec<String>,
+    /// Only this part of the fleet, as one of several jobs: 3/8; cut by the apps' keys
+    #[arg(long, value_name = "K/N", global = true)]
+    pub(crate) shard: Option<Shard>,
     /// How many apps or tenants are worked on at once
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256), global = true)]
     pub(crate) parallelism: u16,

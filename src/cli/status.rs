@@ -1,13 +1,13 @@
 //! `tenantry status`
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 
 use super::{
     Common,
-    context::{Context, stdout_width},
+    context::{Context, report, stdout_width},
     output,
     plan::unreadable,
     proving, reading,
@@ -44,6 +44,14 @@ pub(super) struct StatusArgs {
     /// Fail where this is left: pending, expiring, not-reading; may be repeated
     #[arg(long, value_name = "WHAT", value_delimiter = ',')]
     fail_on: Vec<FailOn>,
+    /// Make one of the JSON reports of several jobs (--shard); contacts nobody, needs no manifest
+    #[arg(
+        long,
+        value_name = "FILE",
+        num_args = 1..,
+        conflicts_with_all = ["since_last", "as_of", "tenant", "label", "shard"]
+    )]
+    merge: Vec<PathBuf>,
 }
 
 /// What is left for people.
@@ -91,6 +99,9 @@ pub(super) fn moment(text: &str) -> Result<Timestamp, String> {
 }
 
 pub(super) async fn run(args: StatusArgs, common: Common) -> Result<Verdict, Trouble> {
+    if !args.merge.is_empty() {
+        return merge(&args, &common);
+    }
     let context = Context::open(common).await?;
     let vault = context.vault().await?;
     let reading = reading::read(&context, &vault, crate::plan::Wish::default()).await?;
@@ -106,10 +117,7 @@ pub(super) async fn run(args: StatusArgs, common: Common) -> Result<Verdict, Tro
         context.progress.say(&format!("warning: the vault could not remember this run: {error}\n"));
     }
     drop(turn);
-    let status = match args.pending {
-        Some(pending) => only(proved.status, pending),
-        None => proved.status,
-    };
+    let status = chosen(proved.status, args.pending);
     // Held against the headers as they were read, before this run wrote what it saw.
     let changed =
         args.since_last.then(|| status::changes(&status, &context.manifest, &reading.seen.records));
@@ -122,29 +130,70 @@ pub(super) async fn run(args: StatusArgs, common: Common) -> Result<Verdict, Tro
         });
     } else {
         let mut paper = Paper::new(stdout_width());
-        match (&changed, args.pending) {
-            (Some((changes, latest)), _) => words::changes(&mut paper, &status, changes, *latest),
-            (None, Some(pending)) => {
-                match pending {
-                    Pending::Portal => words::portal(&mut paper, &status),
-                    Pending::Consent => words::consent(&mut paper, &status),
-                    Pending::SignIn => words::sign_in(&mut paper, &status),
-                }
-                paper.gap();
-                words::last_line(&mut paper, &status);
-            }
-            (None, None) => words::write(&mut paper, &status),
+        match &changed {
+            Some((changes, latest)) => words::changes(&mut paper, &status, changes, *latest),
+            None => write(&mut paper, &status, args.pending),
         }
         exit_line(&mut paper, &status, verdict);
         output::print(&paper.into_text());
     }
-    save(&context, &status)?;
+    save(&context.common, context.is_sandbox(), &status)?;
     if let Some(failure) = reading.unreadable() {
         return Err(unreadable(&context, failure));
     }
     let stopped = context.stop.requested();
     context.close().await;
     Ok(stopped.map_or(verdict, Verdict::Stopped))
+}
+
+/// Makes one of several jobs' reports.
+fn merge(args: &StatusArgs, common: &Common) -> Result<Verdict, Trouble> {
+    let wrong = |why: String| {
+        Trouble::new(Verdict::Usage, "the reports cannot be made one")
+            .why(why)
+            .next("name the JSON report of every shard once: status --shard K/N --report FILE.json")
+    };
+    let read = |path: &PathBuf| {
+        let name = path.display().to_string();
+        let text = std::fs::read_to_string(path).map_err(|e| wrong(format!("{name}: {e}")))?;
+        let part: status::Part = serde_json::from_str(&text)
+            .map_err(|e| wrong(format!("{name} is no status report of tenantry: {e}")))?;
+        Ok((name, part))
+    };
+    let parts = args.merge.iter().map(read).collect::<Result<_, Trouble>>()?;
+    let merged = status::merge(parts, common.place()).map_err(|why| wrong(why.to_string()))?;
+    let status::Merged { status, sandbox } = merged;
+    let status = chosen(status, args.pending);
+    let verdict = FailOn::verdict(&args.fail_on, &status, Verdict::Done);
+    if common.json {
+        output::print_json(&json::status(&status, sandbox));
+    } else {
+        let mut paper = Paper::new(stdout_width());
+        write(&mut paper, &status, args.pending);
+        exit_line(&mut paper, &status, verdict);
+        output::print(&paper.into_text());
+    }
+    save(common, sandbox, &status)?;
+    Ok(verdict)
+}
+
+/// A status as it stands on the screen: all of it, or what is left for the people asked about.
+fn write(paper: &mut Paper, status: &Status, pending: Option<Pending>) {
+    match pending {
+        Some(Pending::Portal) => words::portal(paper, status),
+        Some(Pending::Consent) => words::consent(paper, status),
+        Some(Pending::SignIn) => words::sign_in(paper, status),
+        None => return words::write(paper, status),
+    }
+    paper.gap();
+    words::last_line(paper, status);
+}
+
+fn chosen(status: Status, pending: Option<Pending>) -> Status {
+    match pending {
+        Some(pending) => only(status, pending),
+        None => status,
+    }
 }
 
 fn only(mut status: Status, pending: Pending) -> Status {
@@ -159,9 +208,8 @@ fn only(mut status: Status, pending: Pending) -> Status {
 }
 
 /// Writes the report that was asked for.
-pub(super) fn save(context: &Context, status: &Status) -> Result<(), Trouble> {
-    let sandbox = context.is_sandbox();
-    context.report(|kind| match kind {
+pub(super) fn save(common: &Common, sandbox: bool, status: &Status) -> Result<(), Trouble> {
+    report(common, |kind| match kind {
         Kind::Json => file::json_text(&json::status(status, sandbox)),
         Kind::Markdown => file::status_markdown(status, sandbox),
         Kind::Html => html::status(status, sandbox),

@@ -158,7 +158,8 @@ pub enum Layout {
 }
 
 /// A permission as a manifest or a connector names it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct NamedPermission {
     /// The API.
     pub resource: ResourceId,

@@ -1,6 +1,6 @@
 //! The steps that only people can take.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -37,7 +37,7 @@ pub struct Manual {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub link: Option<Url>,
     /// What to paste there, in order.
-    pub values: BTreeMap<&'static str, String>,
+    pub values: BTreeMap<Cow<'static, str>, String>,
     /// Since when it has been waited for, where that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
@@ -83,9 +83,9 @@ pub fn portal_authorization(
 ) -> Manual {
     let mut values = BTreeMap::new();
     if let Some(client) = client {
-        values.insert("application id", client.to_string());
+        values.insert("application id".into(), client.to_string());
     }
-    values.insert("tenant id (yours)", home.to_string());
+    values.insert("tenant id (yours)".into(), home.to_string());
     Manual {
         kind: ManualKind::PortalAuthorization,
         who: format!(

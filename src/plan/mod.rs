@@ -35,6 +35,7 @@ use crate::{
     ids::{AppKey, ClientId, FleetName, ResourceId, TenantId, TenantKey, VaultId},
     inventory::{Inventories, Inventory},
     manifest::{Layout, Manifest},
+    shard::Shard,
     vault::Records,
 };
 
@@ -45,6 +46,8 @@ pub struct Scope {
     pub tenants: BTreeSet<TenantKey>,
     /// Their apps.
     pub apps: BTreeSet<AppKey>,
+    /// The part of the fleet that this job has, where others have the rest.
+    pub shard: Option<Shard>,
 }
 
 impl Scope {
@@ -53,6 +56,7 @@ impl Scope {
         Self {
             tenants: manifest.tenants.keys().cloned().collect(),
             apps: manifest.apps.keys().cloned().collect(),
+            shard: None,
         }
     }
 
@@ -63,7 +67,17 @@ impl Scope {
             .filter_map(|key| manifest.tenants.get(key))
             .map(|tenant| tenant.app.clone())
             .collect();
-        Self { tenants, apps }
+        Self { tenants, apps, shard: None }
+    }
+
+    /// What of it is in a part of the fleet.
+    #[must_use]
+    pub fn within(mut self, manifest: &Manifest, shard: Shard) -> Self {
+        self.apps.retain(|app| shard.holds(app));
+        self.tenants
+            .retain(|key| manifest.tenants.get(key).is_some_and(|tenant| shard.holds(&tenant.app)));
+        self.shard = Some(shard);
+        self
     }
 }
 
@@ -224,6 +238,8 @@ pub struct Plan {
     pub diagnostics: Vec<Diagnostic>,
     /// Whether the scope is less than the manifest.
     pub partial: bool,
+    /// The part of the fleet that it is of.
+    pub shard: Option<Shard>,
 }
 
 /// What a first, cheap reading leaves to be read.
@@ -324,9 +340,14 @@ pub fn plan(
         home: seen.home,
         apps,
         tenants,
-        orphans: index.orphans(manifest),
+        orphans: index
+            .orphans(manifest)
+            .into_iter()
+            .filter(|orphan| scope.shard.is_none_or(|shard| shard.holds(&orphan.key)))
+            .collect(),
         diagnostics,
         partial: *scope != Scope::all(manifest),
+        shard: scope.shard,
     };
     plan.diagnostics.extend(seen.wish.most_changes.and_then(|most| plan.too_many(most)));
     plan

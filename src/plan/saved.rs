@@ -14,6 +14,7 @@ use super::{Plan, Scope};
 use crate::{
     ids::{AppKey, FleetName, TenantId, TenantKey},
     manifest::Manifest,
+    shard::Shard,
 };
 
 /// The version of the document that this build reads.
@@ -54,6 +55,7 @@ pub struct SavedPlan {
     /// Whether lost vaults' secrets were to be made anew.
     pub reissue: bool,
     partial: bool,
+    shard: Option<Shard>,
     tenants: BTreeSet<TenantKey>,
     checksum: String,
     apps: BTreeMap<AppKey, Vec<Value>>,
@@ -68,6 +70,8 @@ struct Document {
     sandbox: bool,
     reissue: bool,
     partial: bool,
+    #[serde(default)]
+    shard: Option<Shard>,
     checksum: String,
     apps: Vec<SavedApp>,
     tenants: Vec<SavedTenant>,
@@ -120,6 +124,7 @@ impl SavedPlan {
             sandbox,
             reissue,
             partial,
+            shard,
             checksum,
             apps: listed,
             tenants,
@@ -139,7 +144,7 @@ impl SavedPlan {
             return Err(NotAPlan::Altered);
         }
         let tenants = tenants.into_iter().map(|tenant| tenant.key).collect();
-        Ok(Self { fleet, home, sandbox, reissue, partial, tenants, checksum, apps })
+        Ok(Self { fleet, home, sandbox, reissue, partial, shard, tenants, checksum, apps })
     }
 
     /// The checksum.
@@ -149,7 +154,14 @@ impl SavedPlan {
 
     /// The part of the manifest that it is about.
     pub fn scope(&self, manifest: &Manifest) -> Scope {
-        if self.partial { Scope::of(manifest, self.tenants.clone()) } else { Scope::all(manifest) }
+        if !self.partial {
+            return Scope::all(manifest);
+        }
+        let mut scope = Scope::of(manifest, self.tenants.clone());
+        // Of a shard also the shared apps that nobody uses yet.
+        scope.apps.extend(self.apps.keys().cloned());
+        scope.shard = self.shard;
+        scope
     }
 
     /// What is not as it was when it was saved, a line each; nothing where the plan of now does the
@@ -252,6 +264,7 @@ mod tests {
             orphans: Vec::new(),
             diagnostics: Vec::new(),
             partial: false,
+            shard: None,
         }
     }
 

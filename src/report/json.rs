@@ -29,6 +29,7 @@ pub fn plan(plan: &Plan, sandbox: bool, reissue: bool) -> Value {
         "home": plan.home,
         "sandbox": sandbox,
         "partial": plan.partial,
+        "shard": plan.shard,
         "reissue": reissue,
         "checksum": plan.checksum(),
         "apps": apps,
@@ -80,13 +81,14 @@ fn tenant(tenant: &TenantPlan) -> Value {
 
 /// The status of every tenant as JSON.
 pub fn status(status: &Status, sandbox: bool) -> Value {
-    let Status { fleet, home, as_of, tenants, place: _ } = status;
+    let Status { fleet, home, as_of, shard, tenants, place: _ } = status;
     document(
         fleet,
         json!({
             "home": home,
             "sandbox": sandbox,
             "asOf": as_of,
+            "shard": shard,
             "tenants": value(tenants),
             "summary": value(&status.summary()),
         }),

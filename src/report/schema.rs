@@ -125,6 +125,7 @@ pub fn plan() -> Value {
                 "home": guid(),
                 "sandbox": { "type": "boolean" },
                 "partial": { "type": "boolean" },
+                "shard": or_null(text()),
                 "reissue": { "type": "boolean" },
                 "diagnostics": list(diagnostic()),
             }),
@@ -280,6 +281,19 @@ pub fn status() -> Value {
             "ends": moment(),
         }),
     );
+    let permission = object(
+        json!({ "resource": guid(), "kind": words(["application", "delegated"]), "name": text() }),
+        json!({}),
+    );
+    let asked = object(
+        json!({
+            "appName": text(),
+            "permissions": list(permission),
+            "landing": or_null(text()),
+            "signInAs": or_null(text()),
+        }),
+        json!({}),
+    );
     let facets: serde_json::Map<_, _> =
         FacetName::ALL.into_iter().map(|name| (name.as_str().to_owned(), facet.clone())).collect();
     let tenant = object(
@@ -290,7 +304,7 @@ pub fn status() -> Value {
             "overall": words(overall.map(Overall::as_str)),
             "facets": object(Value::Object(facets), json!({})),
         }),
-        json!({ "name": text(), "connector": text(), "lastGood": moment() }),
+        json!({ "name": text(), "connector": text(), "lastGood": moment(), "asked": asked }),
     );
     let state = json!({ "state": words(states.map(State::as_str)) });
     let person = json!({ "waitingFor": words(people.map(WaitingFor::as_str)) });
@@ -317,6 +331,7 @@ pub fn status() -> Value {
             json!({
                 "home": guid(),
                 "sandbox": { "type": "boolean" },
+                "shard": or_null(text()),
                 "changes": list(change),
                 "changesSince": or_null(moment()),
             }),

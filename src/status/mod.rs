@@ -7,6 +7,7 @@ mod changes;
 mod consent;
 mod death;
 mod facets;
+mod merge;
 mod overall;
 mod portal;
 mod token;
@@ -14,15 +15,19 @@ mod token;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use url::Url;
 
 pub use self::{
     changes::{Change, Is, Was, changes},
     death::{Death, refresh_death},
+    merge::{Merged, NotMerged, Part, merge},
     overall::Overall,
     portal::portal_left,
 };
@@ -33,10 +38,11 @@ use crate::{
     ids::{ClientId, FleetName, ResourceId, TenantId, TenantKey},
     manifest::{Manifest, NamedPermission},
     plan::{Plan, Seen},
+    shard::Shard,
 };
 
 /// One aspect of a tenant, in the order in which they become good.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FacetName {
     /// The app is as the manifest says.
@@ -72,7 +78,7 @@ impl FacetName {
 }
 
 /// How a facet is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
     /// Good, with evidence.
@@ -104,7 +110,7 @@ impl State {
 }
 
 /// Whose turn it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum WaitingFor {
     /// Whoever runs tenantry.
@@ -136,7 +142,7 @@ impl WaitingFor {
 }
 
 /// What kind of knowledge a facet rests on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum EvidenceKind {
     /// A call of this run worked, or was refused in a way that tells.
@@ -148,7 +154,7 @@ pub enum EvidenceKind {
 }
 
 /// What a facet rests on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Evidence {
     /// What kind of knowledge.
@@ -160,7 +166,7 @@ pub struct Evidence {
 }
 
 /// Who must do what, where, with which values.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NextStep {
     /// Who.
@@ -171,15 +177,15 @@ pub struct NextStep {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub link: Option<Url>,
     /// What to paste there.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub values: BTreeMap<&'static str, String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub values: BTreeMap<Cow<'static, str>, String>,
     /// The command to run, here or afterwards.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub command: Option<String>,
 }
 
 /// One aspect of one tenant.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Facet {
     /// How it is.
@@ -290,7 +296,8 @@ pub struct Proofs {
 }
 
 /// What the people who are waited for must be told of the app, beyond links and ids.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Asked {
     /// The app's display name: what the consent page shows.
     pub app_name: String,
@@ -303,7 +310,7 @@ pub struct Asked {
 }
 
 /// One tenant, whole.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TenantStatus {
     /// Its key.
@@ -323,8 +330,7 @@ pub struct TenantStatus {
     /// When its incidents could last be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_good: Option<Timestamp>,
-    /// For the texts that people are sent; a report has it elsewhere.
-    #[serde(skip)]
+    /// For the texts that people are sent.
     pub asked: Asked,
 }
 
@@ -357,6 +363,8 @@ pub struct Status {
     pub home: TenantId,
     /// The moment it speaks of: the server's clock, or `--as-of`.
     pub as_of: Timestamp,
+    /// The part of the fleet that it is of.
+    pub shard: Option<Shard>,
     /// Worst first.
     pub tenants: Vec<TenantStatus>,
     /// The flags that lead a command to the same fleet in the same place.
@@ -437,10 +445,15 @@ pub fn status(
             Some(view.status())
         })
         .collect();
-    tenants.sort_by(|a, b| (a.overall, &a.key).cmp(&(b.overall, &b.key)));
+    worst_first(&mut tenants);
     let Occasion { checked_at: _, as_of, place } = occasion;
     let (fleet, place) = (manifest.fleet.clone(), place.clone());
-    Status { fleet, home: seen.home, as_of: *as_of, tenants, place }
+    Status { fleet, home: seen.home, as_of: *as_of, shard: plan.shard, tenants, place }
+}
+
+/// Those that need somebody most come first.
+fn worst_first(tenants: &mut [TenantStatus]) {
+    tenants.sort_by(|a, b| (a.overall, &a.key).cmp(&(b.overall, &b.key)));
 }
 
 fn found<'a>(seen: &'a Seen, app: &crate::plan::AppPlan) -> Option<&'a crate::inventory::FoundApp> {

@@ -86,5 +86,5 @@ pub(super) fn init(
     };
     let keyring = Arc::new(Keyring::made(&made, id, recipients));
     let backend = Backend::Folder(Arc::new(folder), keyring);
-    Ok((Vault { fleet: fleet.clone(), backend }, report))
+    Ok((Vault { fleet: fleet.clone(), backend, shard: None }, report))
 }

@@ -9,6 +9,7 @@ use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 use crate::{
     ids::{AppKey, FleetName, Nonce, VaultId},
     secret::Secret,
+    shard::Shard,
 };
 
 mod audit;
@@ -79,6 +80,8 @@ impl Keeping {
 pub struct Vault {
     fleet: FleetName,
     backend: Backend,
+    /// The part of the fleet that is written.
+    shard: Option<Shard>,
 }
 
 /// Where a vault is kept.
@@ -112,7 +115,7 @@ impl Vault {
                 Backend::KeyVault(Arc::new(KeyVault::open(&access, fleet).await?))
             }
         };
-        Ok(Self { fleet: fleet.clone(), backend })
+        Ok(Self { fleet: fleet.clone(), backend, shard: None })
     }
 
     /// Makes a vault with a new id, and in a folder with a new key (or the key that the environment
@@ -144,7 +147,8 @@ impl Vault {
                     key_file: None,
                     recipients: Vec::new(),
                 };
-                let vault = Self { fleet: fleet.clone(), backend: Backend::KeyVault(made) };
+                let backend = Backend::KeyVault(made);
+                let vault = Self { fleet: fleet.clone(), backend, shard: None };
                 Ok((vault, report))
             }
         }
@@ -285,7 +289,7 @@ impl Vault {
         let folder = match &self.backend {
             Backend::Folder(folder, _) => folder,
             Backend::KeyVault(vault) => {
-                let held = vault.lock(command, Some(waiting)).await?;
+                let held = vault.lock(command, self.shard, Some(waiting)).await?;
                 // Whoever waits ends with it.
                 let held = held.ok_or(VaultError::Interrupted)?;
                 return Ok(self.writer(Held::KeyVault(held)));
@@ -312,16 +316,24 @@ impl Vault {
     pub async fn try_lock(&self, command: &str) -> Result<Option<VaultWriter>, VaultError> {
         let held = match &self.backend {
             Backend::Folder(folder, _) => {
-                let command = command.to_owned();
-                on(folder, move |folder| lock::try_lock(&folder.path, &command))
+                let (command, shard) = (command.to_owned(), self.shard);
+                on(folder, move |folder| lock::try_lock(&folder.path, &command, shard))
                     .await?
                     .map(|held| Held::Folder(folder.clone(), Arc::new(held)))
             }
-            Backend::KeyVault(vault) => {
-                vault.lock(command, None::<fn(Option<&Holder>)>).await?.map(Held::KeyVault)
-            }
+            Backend::KeyVault(vault) => vault
+                .lock(command, self.shard, None::<fn(Option<&Holder>)>)
+                .await?
+                .map(Held::KeyVault),
         };
         Ok(held.map(|held| self.writer(held)))
+    }
+
+    /// The same for a job that writes only this part of the fleet, beside others that write theirs.
+    #[must_use]
+    pub fn of_shard(mut self, shard: Option<Shard>) -> Self {
+        self.shard = shard;
+        self
     }
 
     fn writer(&self, held: Held) -> VaultWriter {

@@ -15,6 +15,7 @@ mod key_vault;
 mod laws;
 mod manifest;
 mod people;
+mod shards;
 mod signed;
 mod stage;
 mod support;

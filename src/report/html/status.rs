@@ -24,7 +24,7 @@ pub(super) const COLUMNS: [FacetName; 6] = [
 
 /// The status as a file that is whole in itself.
 pub fn status(status: &Status, sandbox: bool) -> String {
-    let Status { fleet, home, as_of, tenants, place: _ } = status;
+    let Status { fleet, home, as_of, shard: _, tenants, place: _ } = status;
     let body = html! {
         @if sandbox { (parts::sandbox_note()) }
         header {
@@ -259,7 +259,7 @@ mod tests {
                 who: HOSTILE.to_owned(),
                 what: HOSTILE.to_owned(),
                 link: Some(link.parse().unwrap()),
-                values: BTreeMap::from([("application id", HOSTILE.to_owned())]),
+                values: BTreeMap::from([("application id".into(), HOSTILE.to_owned())]),
                 command: Some(HOSTILE.to_owned()),
             }),
             ends: None,
@@ -288,6 +288,7 @@ mod tests {
                 fleet: "acme-soc".parse().unwrap(),
                 home: "6f1c0f5e-0000-4000-8000-000000000100".parse().unwrap(),
                 as_of: Timestamp::UNIX_EPOCH,
+                shard: None,
                 tenants,
                 place: String::new(),
             },

@@ -79,6 +79,7 @@ impl World {
             orphans: Vec::new(),
             diagnostics: Vec::new(),
             partial: false,
+            shard: None,
         };
         let mut seen = Seen {
             home,

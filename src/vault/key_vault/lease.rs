@@ -21,12 +21,15 @@ use super::{
 };
 use crate::{
     secret::Secret,
+    shard::Shard,
     vault::{
         error::VaultError,
         lock::{self, Holder},
     },
 };
 
+/// The tag that says of which part of the fleet a claim is; one without it is of the whole.
+const SHARD: &str = "shard";
 /// How long a claim lives after it was made or renewed.
 const LEASE: Duration = Duration::from_secs(120);
 /// How often it is renewed.
@@ -45,6 +48,7 @@ const LETTING_GO: Duration = Duration::from_secs(5);
 pub(super) struct Lease {
     wire: Arc<Wire>,
     name: String,
+    shard: Option<Shard>,
     /// Keeps the claim alive.
     task: JoinHandle<()>,
     renewed: Arc<Mutex<Instant>>,
@@ -58,14 +62,16 @@ impl Lease {
         wire: &Arc<Wire>,
         names: &Names,
         command: &str,
+        shard: Option<Shard>,
     ) -> Result<Self, VaultError> {
         let name = names.lease(&uuid::Uuid::new_v4().simple().to_string()[..16]);
         let holder = Holder::here(command);
-        let tags: Tags = HashMap::from([
+        let mut tags: Tags = HashMap::from([
             ("pid".to_owned(), holder.pid.to_string()),
             ("host".to_owned(), holder.host.chars().take(256).collect()),
             ("command".to_owned(), holder.command.clone()),
         ]);
+        tags.extend(shard.map(|shard| (SHARD.to_owned(), shard.to_string())));
         let words = Secret::new("Who writes just now; see the tags.".to_owned());
         let asked = Instant::now();
         let made = wire.set(&name, &words, &tags, None).await?;
@@ -83,7 +89,7 @@ impl Lease {
             }
         });
         let clock = (made.updated, Instant::now());
-        let lease = Self { wire: wire.clone(), name, task, renewed, clock };
+        let lease = Self { wire: wire.clone(), name, shard, task, renewed, clock };
         tokio::time::sleep(SECOND_IS_OVER).await;
         Ok(lease)
     }
@@ -98,7 +104,8 @@ impl Lease {
             // Whoever else sees it deletes it too.
             let _ = self.wire.delete(&claim.name).await;
         }
-        live.into_iter().next().filter(|first| first.name != self.name)
+        let mine = (self.name.as_str(), self.shard);
+        first_in_the_way(live, mine)
     }
 
     /// Waits until a claim is gone or dead.
@@ -153,6 +160,15 @@ fn claims<'a>(names: &Names, listed: &'a [Item], now: Timestamp) -> (Vec<Item>, 
     (live, dead)
 }
 
+/// Of the claims that live, by age, the first that stands in the way of one of them: an earlier one
+/// that writes something of the same. Shards of one cut write side by side.
+fn first_in_the_way(live: Vec<Item>, (name, shard): (&str, Option<Shard>)) -> Option<Item> {
+    live.into_iter().take_while(|claim| claim.name != name).find(|claim| {
+        let theirs = claim.tags.get(SHARD).and_then(|shard| shard.parse::<Shard>().ok());
+        theirs.zip(shard).is_none_or(|(theirs, mine)| theirs.meets(mine))
+    })
+}
+
 /// Who holds the lock, by a listing; nothing while nobody does.
 pub(super) fn holder(names: &Names, listed: &[Item], now: Timestamp) -> Option<Holder> {
     claims(names, listed, now).0.first().map(told)
@@ -183,6 +199,33 @@ mod tests {
             updated: seconds(updated),
             enabled: true,
         }
+    }
+
+    #[test]
+    fn a_claim_waits_for_earlier_ones_of_the_same_part() {
+        let names = Names::of(&fleet());
+        let of = |id: &str, created, shard: Option<&str>| {
+            let mut item = claim(&names, id, created, 60);
+            item.tags.extend(shard.map(|shard| (SHARD.to_owned(), shard.to_owned())));
+            item
+        };
+        let live = vec![
+            of("a", 1, Some("1/2")),
+            of("b", 2, Some("2/2")),
+            of("c", 3, None),
+            of("d", 4, Some("2/2")),
+            of("e", 5, Some("1/3")),
+        ];
+        let waits = |id: &str, shard: Option<&str>| {
+            let shard = shard.map(|shard| shard.parse().unwrap());
+            let first = first_in_the_way(live.clone(), (&names.lease(id), shard))?;
+            first.name.rsplit("lease-").next().map(str::to_owned)
+        };
+        assert_eq!(waits("a", Some("1/2")), None);
+        assert_eq!(waits("b", Some("2/2")), None, "another part");
+        assert_eq!(waits("c", None).as_deref(), Some("a"), "the whole");
+        assert_eq!(waits("d", Some("2/2")).as_deref(), Some("b"), "the same part");
+        assert_eq!(waits("e", Some("1/3")).as_deref(), Some("a"), "another cut");
     }
 
     #[test]

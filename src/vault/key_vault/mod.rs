@@ -35,6 +35,7 @@ use crate::{
     failure::Cause,
     ids::{AppKey, FleetName, Nonce, TenantKey, VaultId},
     secret::Secret,
+    shard::Shard,
     vault::{
         audit::AuditEntry,
         error::{Damage, KeyOrigin, KeyTrouble, Place, VaultError},
@@ -124,7 +125,7 @@ impl KeyVault {
         let names = Names::of(fleet);
         let exists = || VaultError::Exists { place: Place::KeyVault(wire.url().clone()) };
         // Whoever makes the same at the same time: the first one does, the others find it there.
-        let lease = Lease::claim(&wire, &names, "vault init").await?;
+        let lease = Lease::claim(&wire, &names, "vault init", None).await?;
         loop {
             let listed = wire.list().await?;
             if listed.iter().any(|item| item.name == names.head()) {
@@ -294,9 +295,10 @@ impl KeyVault {
     pub(super) async fn lock(
         self: &Arc<Self>,
         command: &str,
+        shard: Option<Shard>,
         waiting: Option<impl FnOnce(Option<&Holder>)>,
     ) -> Result<Option<Held>, VaultError> {
-        let lease = Lease::claim(&self.wire, &self.names, command).await?;
+        let lease = Lease::claim(&self.wire, &self.names, command, shard).await?;
         let mut waiting = waiting;
         let waits = waiting.is_some();
         loop {
