@@ -73,8 +73,7 @@ pub(super) fn no_manifest(common: &Common, error: &LoadError) -> Trouble {
             if common.json {
                 output::print_json(&mistakes.to_json());
             }
-            output::tell(&mistakes.render(true, stderr_width()));
-            Trouble::silent(Verdict::InvalidManifest)
+            Trouble::of_manifest(mistakes)
         }
     }
 }

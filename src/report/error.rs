@@ -3,6 +3,7 @@
 use super::paper::{Ink, Paper, word};
 use crate::{
     failure::{Cause, Failure},
+    manifest::Mistakes,
     verdict::Verdict,
 };
 
@@ -17,17 +18,48 @@ pub struct Trouble {
     pub why: Vec<String>,
     /// What to do next.
     pub next: Option<String>,
+    /// What it comes from, where that says more than words.
+    pub cause: Origin,
+}
+
+/// What an error comes from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Origin {
+    /// Nothing but what the words say.
+    Words,
+    /// A call that failed.
+    Call(Box<Failure>),
+    /// A manifest that is wrong.
+    Manifest(Box<Mistakes>),
 }
 
 impl Trouble {
     /// An error that ends a command with this verdict.
     pub fn new(verdict: Verdict, what: impl Into<String>) -> Self {
-        Self { verdict, what: what.into(), why: Vec::new(), next: None }
+        let (why, next, cause) = (Vec::new(), None, Origin::Words);
+        Self { verdict, what: what.into(), why, next, cause }
     }
 
-    /// The end of a command whose error was told already.
-    pub fn silent(verdict: Verdict) -> Self {
-        Self::new(verdict, "")
+    /// A manifest that is wrong.
+    pub fn of_manifest(mistakes: &Mistakes) -> Self {
+        let cause = Origin::Manifest(Box::new(mistakes.clone()));
+        Self { cause, ..Self::new(Verdict::InvalidManifest, mistakes.headline()) }
+    }
+
+    /// The mistakes, where it is a manifest that is wrong.
+    pub fn mistakes(&self) -> Option<&Mistakes> {
+        match &self.cause {
+            Origin::Manifest(mistakes) => Some(mistakes),
+            Origin::Words | Origin::Call(_) => None,
+        }
+    }
+
+    /// The call that failed, where it was one.
+    pub fn failure(&self) -> Option<&Failure> {
+        match &self.cause {
+            Origin::Call(failure) => Some(failure),
+            Origin::Words | Origin::Manifest(_) => None,
+        }
     }
 
     /// The same with a reason.
@@ -58,7 +90,8 @@ impl Trouble {
             | Cause::Guard
             | Cause::Interrupted => Verdict::Failed,
         };
-        let trouble = Self::new(verdict, doing).why(failure.line());
+        let cause = Origin::Call(Box::new(failure.clone()));
+        let trouble = Self { cause, ..Self::new(verdict, doing).why(failure.line()) };
         match &failure.hint {
             Some(hint) => trouble.next(hint),
             None => trouble,
@@ -67,11 +100,11 @@ impl Trouble {
 
     /// The error as text, with colour.
     pub fn render(&self, width: usize) -> String {
-        let Self { verdict: _, what, why, next } = self;
-        let mut paper = Paper::new(width);
-        if what.is_empty() {
-            return paper.into_text();
+        if let Some(mistakes) = self.mistakes() {
+            return mistakes.render(true, width);
         }
+        let Self { verdict: _, what, why, next, cause: _ } = self;
+        let mut paper = Paper::new(width);
         paper.say(0, Some(word(Ink::Bad, "error:")), what);
         for line in why {
             paper.say(2, None, line);

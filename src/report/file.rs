@@ -86,7 +86,7 @@ fn facet_text(tenant: &TenantStatus, name: FacetName) -> String {
 }
 
 /// Text from outside, as text: no link, image, tag or table of its own.
-fn markdown_text(text: &str) -> String {
+pub(super) fn markdown_text(text: &str) -> String {
     let mut escaped = String::new();
     for c in clean(text).chars() {
         match c {
@@ -244,7 +244,7 @@ pub fn status_csv(status: &Status, sandbox: bool) -> String {
 
 /// A field in quotes where it needs them. One that a spreadsheet would take for a formula gets an
 /// apostrophe: names come from a manifest that a customer may have a hand in.
-fn csv_field(text: &str) -> String {
+pub(super) fn csv_field(text: &str) -> String {
     let mut text = clean(text);
     if text.starts_with(['=', '+', '-', '@']) {
         text.insert(0, '\'');

@@ -1,10 +1,12 @@
 //! All words: text for people, JSON for machines, progress, files.
 
 pub mod apply;
+pub mod ci;
 pub mod consent;
 pub mod doctor;
 pub mod error;
 pub mod explain;
+pub mod failed;
 pub mod file;
 pub mod html;
 pub mod incidents;
