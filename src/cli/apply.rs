@@ -30,8 +30,9 @@ use crate::{
     plan::{NotAPlan, Plan, SavedPlan, Wish, diagnostic::Severity},
     prove::Keeper,
     report::{
-        apply as words,
+        apply as words, ci,
         error::Trouble,
+        file,
         paper::Paper,
         plan::Extent,
         progress::{Bar, Phase, Progress},
@@ -171,8 +172,16 @@ pub(super) async fn run(args: ApplyArgs, common: Common) -> Result<Verdict, Trou
     let mut reading = reading::read(&context, &vault, wish).await?;
     let extent = if args.full { Extent::Full } else { Extent::Short };
     if !context.common.json {
-        output::print(&text(&context, &reading, extent, stdout_width()));
+        let title = format!("Plan for fleet {}", reading.plan.fleet);
+        output::print_folded(&title, &text(&context, &reading, extent, stdout_width()));
     }
+    let (ending, checksum) = (context.common.ending.clone(), reading.plan.checksum());
+    ending.annotate(ci::of_plan(&reading.plan, &context.manifest));
+    ending.summary(|| {
+        let screen = text(&context, &reading, Extent::Full, 100);
+        let screen = anstream::adapter::strip_str(&screen).to_string();
+        file::plan_markdown(&reading.plan, &screen, context.is_sandbox())
+    });
     if let Some(failure) = reading.unreadable() {
         return Err(unreadable(&context, failure));
     }
@@ -230,9 +239,14 @@ pub(super) async fn run(args: ApplyArgs, common: Common) -> Result<Verdict, Trou
             &outcome.interrupted,
         );
         words::exit_line(&mut paper, status, verdict);
-        output::print(&format!("\n{}", paper.into_text()));
+        let title = format!("Tenants of fleet {}", status.fleet);
+        output::print_folded(&title, &format!("\n{}", paper.into_text()));
     }
-    super::status::save(&context.common, context.is_sandbox(), status)?;
+    let failed: Vec<_> = outcome.failed.iter().map(|(a, f)| (a.clone(), f.clone())).collect();
+    ending.annotate(ci::of_failures(&failed, &context.manifest));
+    ending.failed(failed);
+    ending.outputs(outcome.steps_done > 0, checksum, words::people_left(status));
+    super::status::save(&context, status)?;
     context.close().await;
     Ok(verdict)
 }
@@ -490,7 +504,7 @@ impl Listener {
                 let last = matches!(stamped.event, Event::Summary { .. });
                 if json {
                     if let Ok(line) = serde_json::to_string(&stamped) {
-                        output::print(&format!("{line}\n"));
+                        output::print_json_text(&format!("{line}\n"));
                     }
                 } else {
                     if let Some(bar) = &bar {

@@ -128,7 +128,7 @@ pub(super) async fn run(args: ConsentArgs, mut common: Common) -> Result<Verdict
         exit_line(&mut paper, status, verdict);
         output::print(&format!("\n{}", paper.into_text()));
     }
-    super::status::save(&context.common, context.is_sandbox(), status)?;
+    super::status::save(&context, status)?;
     context.close().await;
     Ok(verdict)
 }

@@ -23,6 +23,7 @@ use crate::{
     },
     plan::Scope,
     report::{
+        ci,
         error::Trouble,
         file::{self, Kind},
         paper::clean,
@@ -138,6 +139,8 @@ impl Context {
             Kind::of(report).map_err(|why| Trouble::new(Verdict::Usage, why))?;
         }
         let manifest = manifest::load(&sources(&common)).map_err(|e| no_manifest(&common, &e))?;
+        common.ending.of_fleet(&manifest.fleet, common.sandbox);
+        common.ending.annotate(ci::of_notices(&manifest));
         let scope = scope(&common, &manifest)?;
         let stop = Stop::listen().map_err(|error| {
             Trouble::new(Verdict::Failed, format!("cannot listen to signals: {error}"))
@@ -170,6 +173,7 @@ impl Context {
             operator: OnceCell::new(),
             sandbox: boxed,
         };
+        context.common.ending.of_fleet(&context.manifest.fleet, context.is_sandbox());
         context.banner();
         Ok(context)
     }
@@ -310,10 +314,13 @@ impl Context {
 pub(super) fn report(common: &Common, write: impl FnOnce(Kind) -> String) -> Result<(), Trouble> {
     let Some(path) = &common.report else { return Ok(()) };
     let kind = Kind::of(path).map_err(|why| Trouble::new(Verdict::Usage, why))?;
-    file::save(path, &write(kind)).map_err(|error| {
+    let text = write(kind);
+    let saved = file::save(path, &text).map_err(|error| {
         Trouble::new(Verdict::Failed, format!("the report {} was not written", path.display()))
             .why(error.to_string())
-    })
+    });
+    common.ending.reported(kind, text);
+    saved
 }
 
 /// A vault's error as the user meets it.

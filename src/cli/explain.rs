@@ -44,7 +44,7 @@ pub(super) async fn run(args: ExplainArgs, mut common: Common) -> Result<Verdict
         words::write(&mut paper, &proved.status, tenant);
         output::print(&paper.into_text());
     }
-    super::status::save(&context.common, context.is_sandbox(), &proved.status)?;
+    super::status::save(&context, &proved.status)?;
     if let Some(failure) = reading.unreadable() {
         return Err(unreadable(&context, failure));
     }

@@ -112,7 +112,7 @@ pub(super) async fn run(args: IncidentsArgs, common: Common) -> Result<Verdict, 
             context.progress.say(&words::waiting(directory, wait));
         },
     };
-    let delivery = Delivery::new(std::io::stdout(), checkpoint);
+    let delivery = Delivery::new(output::JsonLines, checkpoint);
     let told = incidents::read(&reading, &readers, &delivery).await;
     drop(turn);
     let (checkpoint, broken) = delivery.end();

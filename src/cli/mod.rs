@@ -6,6 +6,7 @@ mod completions;
 mod consent;
 mod context;
 mod doctor;
+mod ending;
 mod explain;
 mod export;
 mod handout;
@@ -29,7 +30,10 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
-use self::sandbox::SandboxCommand;
+use self::{
+    ending::{Choice, Ending},
+    sandbox::SandboxCommand,
+};
 use crate::{entra::AuthMode, report::error::Trouble, shard::Shard, verdict::Verdict};
 
 /// Onboards customer tenants to Microsoft Defender for a managed security provider.
@@ -99,6 +103,9 @@ pub(crate) struct Common {
     /// When to use colour
     #[arg(long, value_name = "WHEN", default_value = "auto", global = true)]
     pub(crate) color: Color,
+    /// Whose runner reads the output: annotations, groups, a summary, outputs
+    #[arg(long, value_name = "WHOSE", default_value = "auto", global = true)]
+    pub(crate) ci: Choice,
     /// Only results and errors: no progress, no notices
     #[arg(short, long, global = true)]
     pub(crate) quiet: bool,
@@ -111,6 +118,9 @@ pub(crate) struct Common {
     /// The sandbox's first world, where the built-in one does not fit
     #[arg(long, value_name = "FILE", global = true)]
     pub(crate) world: Option<PathBuf>,
+    /// What is known when the run ends.
+    #[arg(skip)]
+    pub(crate) ending: Ending,
 }
 
 /// When to use colour.
@@ -197,6 +207,36 @@ enum Verb {
     Sandbox(sandbox::SandboxArgs),
 }
 
+impl Verb {
+    /// Its name, as it is typed.
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Init(_) => "init",
+            Self::Validate(_) => "validate",
+            Self::Schema(_) => "schema",
+            Self::Completions(_) => "completions",
+            Self::Vault(_) => "vault",
+            Self::Plan(_) => "plan",
+            Self::Apply(_) => "apply",
+            Self::Consent(_) => "consent",
+            Self::Status(_) => "status",
+            Self::Explain(_) => "explain",
+            Self::Tokens(_) => "tokens",
+            Self::Attest(_) => "attest",
+            Self::Doctor(_) => "doctor",
+            Self::Export(_) => "export",
+            Self::Incidents(_) => "incidents",
+            Self::Reveal(_) => "reveal",
+            Self::Sandbox(_) => "sandbox",
+        }
+    }
+
+    /// Whether it writes the report that `--report` asks for.
+    const fn reports(&self) -> bool {
+        matches!(self, Self::Plan(_) | Self::Apply(_) | Self::Status(_))
+    }
+}
+
 /// A word that a shell takes as it is.
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
@@ -231,9 +271,7 @@ pub async fn main(args: impl IntoIterator<Item = std::ffi::OsString>) -> Verdict
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => {
-            // Printing fails only where nobody reads.
-            let _ = error.print();
-            return if error.use_stderr() { Verdict::Usage } else { Verdict::Done };
+            return refused(&error);
         }
     };
     let Cli { common, verb } = cli;
@@ -243,13 +281,35 @@ pub async fn main(args: impl IntoIterator<Item = std::ffi::OsString>) -> Verdict
         Color::Never => anstream::ColorChoice::Never,
     }
     .write_global();
+    let ending = common.ending.clone();
+    let report = common.report.as_deref().filter(|_| verb.reports());
+    ending.begin(common.ci, verb.name(), report);
     match run(common, verb).await {
-        Ok(verdict) => verdict,
+        Ok(verdict) => {
+            ending.end(verdict, None);
+            verdict
+        }
         Err(trouble) => {
             output::tell(&trouble.render(context::stderr_width()));
+            ending.end(trouble.verdict, Some(&trouble));
             trouble.verdict
         }
     }
+}
+
+/// Help, the version, or wrong usage: clap's own ends. What was asked for may hold text from
+/// anywhere, so it is printed our way.
+fn refused(error: &clap::Error) -> Verdict {
+    let ending = Ending::default();
+    ending.begin(Choice::Auto, "", None);
+    let text = error.render().ansi().to_string();
+    if !error.use_stderr() {
+        output::print(&text);
+        return Verdict::Done;
+    }
+    output::tell(&text);
+    ending.end(Verdict::Usage, None);
+    Verdict::Usage
 }
 
 async fn run(common: Common, verb: Verb) -> Result<Verdict, Trouble> {

@@ -9,7 +9,7 @@ use super::{
     validate::{self, ValidateArgs},
 };
 use crate::{
-    report::{error::Trouble, paper::clean, plan::count, schema as schemas},
+    report::{ci, error::Trouble, paper::clean, plan::count, schema as schemas},
     verdict::Verdict,
 };
 
@@ -58,6 +58,7 @@ pub(super) fn init(args: &InitArgs) -> Result<Verdict, Trouble> {
 pub(super) fn validate(args: &ValidateArgs, common: &Common) -> Result<Verdict, Trouble> {
     let checked =
         validate::run(args, &sources(common)).map_err(|error| no_manifest(common, &error))?;
+    common.ending.annotate(ci::of_notices(checked.manifest()));
     if common.json {
         output::print_json(&checked.json());
     } else {

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     plan::{Percent, Refused, Wish},
     report::{
+        ci,
         error::Trouble,
         file::{self, Kind},
         html, json,
@@ -70,12 +71,17 @@ pub(super) async fn run(args: PlanArgs, common: Common) -> Result<Verdict, Troub
     if context.common.json {
         output::print_json(&json::plan(plan, context.is_sandbox(), args.reissue));
     } else {
-        output::print(&text(&context, &reading, extent, stdout_width()));
+        let title = format!("Plan for fleet {}", plan.fleet);
+        output::print_folded(&title, &text(&context, &reading, extent, stdout_width()));
     }
     let whole = || {
         let screen = text(&context, &reading, Extent::Full, 100);
         anstream::adapter::strip_str(&screen).to_string()
     };
+    let ending = &context.common.ending;
+    ending.annotate(ci::of_plan(plan, &context.manifest));
+    ending.summary(|| file::plan_markdown(plan, &whole(), context.is_sandbox()));
+    ending.outputs(!plan.is_empty(), plan.checksum(), plan.summary().manual);
     context.report(|kind| match kind {
         Kind::Json => file::json_text(&json::plan(plan, context.is_sandbox(), args.reissue)),
         Kind::Markdown => file::plan_markdown(plan, &whole(), context.is_sandbox()),

@@ -14,7 +14,8 @@ use super::{
 };
 use crate::{
     report::{
-        apply::exit_line,
+        apply::{exit_line, people_left},
+        ci,
         error::Trouble,
         file::{self, Kind},
         html, json,
@@ -135,9 +136,14 @@ pub(super) async fn run(args: StatusArgs, common: Common) -> Result<Verdict, Tro
             None => write(&mut paper, &status, args.pending),
         }
         exit_line(&mut paper, &status, verdict);
-        output::print(&paper.into_text());
+        output::print_folded(&format!("Tenants of fleet {}", status.fleet), &paper.into_text());
     }
-    save(&context.common, context.is_sandbox(), &status)?;
+    context.common.ending.outputs(
+        !reading.plan.is_empty(),
+        reading.plan.checksum(),
+        people_left(&status),
+    );
+    save(&context, &status)?;
     if let Some(failure) = reading.unreadable() {
         return Err(unreadable(&context, failure));
     }
@@ -173,7 +179,7 @@ fn merge(args: &StatusArgs, common: &Common) -> Result<Verdict, Trouble> {
         exit_line(&mut paper, &status, verdict);
         output::print(&paper.into_text());
     }
-    save(common, sandbox, &status)?;
+    tell(common, sandbox, &status)?;
     Ok(verdict)
 }
 
@@ -207,8 +213,15 @@ fn only(mut status: Status, pending: Pending) -> Status {
     status
 }
 
-/// Writes the report that was asked for.
-pub(super) fn save(common: &Common, sandbox: bool, status: &Status) -> Result<(), Trouble> {
+/// Writes the report that was asked for, and what a pipeline shows of the tenants.
+pub(super) fn save(context: &Context, status: &Status) -> Result<(), Trouble> {
+    context.common.ending.annotate(ci::of_status(status, &context.manifest));
+    tell(&context.common, context.is_sandbox(), status)
+}
+
+/// The same of tenants of which no manifest is at hand.
+fn tell(common: &Common, sandbox: bool, status: &Status) -> Result<(), Trouble> {
+    common.ending.summary(|| file::status_markdown(status, sandbox));
     report(common, |kind| match kind {
         Kind::Json => file::json_text(&json::status(status, sandbox)),
         Kind::Markdown => file::status_markdown(status, sandbox),

@@ -31,6 +31,13 @@ pub(super) fn run(args: &ValidateArgs, sources: &[Source]) -> Result<Checked, Lo
     Ok(Checked { manifest: load(sources)? })
 }
 
+impl Checked {
+    /// What was checked.
+    pub(super) fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+}
+
 /// How many tenants need which step of a person.
 struct People {
     consents: usize,

@@ -77,12 +77,17 @@ pub fn failures(
     }
 }
 
+/// How many steps are left for people.
+pub fn people_left(status: &Status) -> usize {
+    let summary = status.summary();
+    summary.need_admin_consent.len()
+        + summary.need_sign_in.len()
+        + summary.need_portal_authorization.len()
+}
+
 /// The last line where success hides work for people.
 pub fn exit_line(paper: &mut Paper, status: &Status, verdict: Verdict) {
-    let summary = status.summary();
-    let people = summary.need_admin_consent.len()
-        + summary.need_sign_in.len()
-        + summary.need_portal_authorization.len();
+    let people = people_left(status);
     if verdict == Verdict::Done && people > 0 {
         let verb = if people == 1 { "is" } else { "are" };
         paper.line(

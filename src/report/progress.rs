@@ -4,6 +4,7 @@ use std::{fmt::Write, sync::Arc, time::Duration};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
+use super::ci;
 use crate::event::Event;
 
 /// What a bar counts, for its line.
@@ -65,6 +66,7 @@ impl Progress {
 
     /// Prints a line to stderr, above the bars where there are some.
     pub fn say(&self, line: &str) {
+        let line = ci::reader().harmless(line);
         if self.shown {
             self.bars.suspend(|| anstream::eprint!("{line}"));
         } else {

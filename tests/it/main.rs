@@ -15,6 +15,7 @@ mod key_vault;
 mod laws;
 mod manifest;
 mod people;
+mod pipeline;
 mod shards;
 mod signed;
 mod stage;

@@ -28,6 +28,12 @@ pub fn of_mistakes(mistakes: &Mistakes) -> Vec<Annotation> {
     list.collect()
 }
 
+/// What a manifest is allowed to say and should not.
+pub fn of_notices(manifest: &Manifest) -> Vec<Annotation> {
+    let notices = manifest.notices.iter();
+    notices.map(|n| Annotation::new(Level::Notice, "Manifest", &n.what, Some(&n.place))).collect()
+}
+
 /// The error that ended a run.
 pub fn of_trouble(trouble: &Trouble) -> Vec<Annotation> {
     if let Some(mistakes) = trouble.mistakes() {

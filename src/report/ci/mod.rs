@@ -12,10 +12,10 @@ mod summary;
 #[cfg(test)]
 mod tests;
 
-use std::{borrow::Cow, path::Path};
+use std::{borrow::Cow, path::Path, sync::OnceLock};
 
 pub use self::{
-    findings::{of_failures, of_mistakes, of_plan, of_status, of_trouble},
+    findings::{of_failures, of_mistakes, of_notices, of_plan, of_status, of_trouble},
     summary::{MOST as MOST_SUMMARY, within},
 };
 use super::paper::clean;
@@ -29,6 +29,20 @@ const MOST_OF_A_LEVEL: usize = 10;
 const LONGEST_MESSAGE: usize = 4000;
 /// A line shorter than this would be masked wherever it happens to stand.
 const SHORTEST_MASK: usize = 4;
+
+/// Whose runner reads along; set once, like the colour.
+static READER: OnceLock<Ci> = OnceLock::new();
+
+/// From now on nothing that is printed can be taken for a command of this runner.
+pub fn read_by(ci: Ci) {
+    // Once is enough: a process is one run.
+    let _ = READER.set(ci);
+}
+
+/// Whose runner reads along.
+pub fn reader() -> Ci {
+    READER.get().copied().unwrap_or_default()
+}
 
 /// Whose runner reads our output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -69,13 +83,33 @@ pub struct Annotation {
 impl Annotation {
     /// An annotation. Text from outside is made fit to be shown here.
     pub fn new(level: Level, title: &str, message: &str, place: Option<&Place>) -> Self {
+        // Escaping is enough for the runner that it is for; the other one may be reading.
+        let tame = |text: &str| harmless::harmless(text, harmless::Kind::Text).into_owned();
         let lines: Vec<_> = message.lines().map(clean).collect();
-        let mut message = lines.join("\n");
+        let mut message = tame(&lines.join("\n"));
         if let Some((at, _)) = message.char_indices().nth(LONGEST_MESSAGE) {
             message.truncate(at);
             message.push('…');
         }
-        Self { level, title: one_line(title, 200), message, place: place.cloned() }
+        Self { level, title: tame(&one_line(title, 200)), message, place: place.cloned() }
+    }
+}
+
+/// Where the last lines of a text begin, those that are not indented; its last paragraph where the
+/// last line is.
+fn end_of(text: &str) -> usize {
+    let mut end = text.len();
+    for line in text.split_inclusive('\n').rev() {
+        if line.starts_with(char::is_whitespace) {
+            break;
+        }
+        end -= line.len();
+    }
+    match end {
+        // All of it: nothing to fold, or no end to be told.
+        0 => text.len(),
+        end if end == text.len() => text.rfind("\n\n").map_or(end, |at| at + 2),
+        end => end,
     }
 }
 
@@ -170,7 +204,7 @@ impl Ci {
             .collect()
     }
 
-    /// A long text that is folded under a title, its last paragraph apart: that is what it comes to.
+    /// A long text that is folded under a title, its end apart: that is what it comes to.
     /// Beginning and end go out as one, so no error in between leaves a group open. The text is
     /// harmless already.
     pub fn folded(self, title: &str, text: &str) -> String {
@@ -181,7 +215,8 @@ impl Ci {
             Self::Azure => (azure::group(title), azure::END_OF_GROUP),
         };
         let whole = text.trim_end_matches('\n');
-        let (long, last) = whole.rsplit_once("\n\n").unwrap_or((whole, ""));
+        let (long, last) = whole.split_at(end_of(whole));
+        let long = long.trim_end_matches('\n');
         let last = if last.is_empty() { String::new() } else { format!("{last}\n") };
         format!("{begin}{long}\n{end}{last}")
     }
