@@ -16,6 +16,7 @@ mod laws;
 mod manifest;
 mod people;
 mod pipeline;
+mod pipelines;
 mod shards;
 mod signed;
 mod stage;

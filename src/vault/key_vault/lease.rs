@@ -226,6 +226,9 @@ mod tests {
         assert_eq!(waits("c", None).as_deref(), Some("a"), "the whole");
         assert_eq!(waits("d", Some("2/2")).as_deref(), Some("b"), "the same part");
         assert_eq!(waits("e", Some("1/3")).as_deref(), Some("a"), "another cut");
+        let live = [of("a", 1, Some("1/2")), of("f", 6, Some("3/3"))].to_vec();
+        let third = (names.lease("f"), "3/3".parse().ok());
+        assert!(first_in_the_way(live, (&third.0, third.1)).is_some(), "another cut");
     }
 
     #[test]
