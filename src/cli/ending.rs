@@ -166,8 +166,17 @@ impl Ending {
         if let Some(trouble) = trouble {
             known.annotations.extend(ci::of_trouble(trouble));
         }
-        if trouble.is_some() || !known.failed.is_empty() {
-            known.report_failure(verdict, trouble);
+        match verdict {
+            // What was found is no failure, even where a pipeline asked to be told by the exit code.
+            Verdict::Done | Verdict::ChangesPlanned | Verdict::Pending | Verdict::Expiring => {}
+            Verdict::Failed
+            | Verdict::PartlyApplied
+            | Verdict::MayNot
+            | Verdict::StalePlan
+            | Verdict::Guarded
+            | Verdict::Usage
+            | Verdict::InvalidManifest
+            | Verdict::Stopped(_) => known.report_failure(verdict, trouble),
         }
         known.tell_runner(verdict);
     }

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::{
-    Common,
+    Common, Format,
     apply::turn,
     context::{Context, vault_trouble},
     output,
@@ -28,9 +28,16 @@ pub(super) async fn init(args: InitArgs, common: Common) -> Result<Verdict, Trou
     let keeping = context.keeping().await?;
     let fleet = &context.manifest.fleet;
     let format = context.common.format();
-    vault::run(&args, &keeping, fleet, format, &mut std::io::stdout()).await.map_err(|error| {
+    // The place that is said comes from the manifest: it goes out the way all text does.
+    let mut said = Vec::new();
+    vault::run(&args, &keeping, fleet, format, &mut said).await.map_err(|error| {
         trouble("the vault was not made", &error, error.severity(), error.hint())
     })?;
+    let said = String::from_utf8_lossy(&said);
+    match format {
+        Format::Text => output::print(&said),
+        Format::Json => output::print_json_text(&said),
+    }
     context.close().await;
     Ok(Verdict::Done)
 }

@@ -495,3 +495,33 @@ fn a_summary_never_outgrows_what_the_runner_takes() {
     step.run(&["plan", "--tenant", "customer-*"]).exits(0);
     assert_eq!(step.summary(), summary, "full is full");
 }
+
+#[test]
+fn a_run_that_is_told_to_stop_leaves_its_report() {
+    let stage = Stage::with_vault(MANIFEST);
+    let faults = json!([{"operation": "application.upsert", "do": {"slow": "1500ms"}}]);
+    stage.sandbox.add_faults(&faults).unwrap();
+    let arguments = ["apply", "--yes", "--parallelism", "1", "--report", "report.json"];
+    let mut command = github(&stage).command(&arguments);
+    let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    while !stage.sandbox.requests().iter().any(|r| r["operation"] == "application.upsert") {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    let mut kill = Command::new("kill");
+    assert!(kill.arg("-TERM").arg(child.id().to_string()).status().unwrap().success());
+    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(143));
+    let report: Value =
+        serde_json::from_slice(&std::fs::read(stage.path("report.json")).unwrap()).unwrap();
+    assert_eq!(report["failed"]["exitCode"], 143);
+    assert_eq!(report["tenants"].as_array().unwrap().len(), 5);
+    assert!(github(&stage).summary().contains("Failed, exit 143"));
+}
+
+#[test]
+fn a_path_from_the_manifest_is_no_command_either() {
+    let vault = "vault: {path: \"##vso[task.setvariable variable=x]y\"}";
+    let stage = Stage::new(&ONE.replace("vault: {path: vault}", vault));
+    for arguments in [&["plan"][..], &["vault", "init"], &["plan"], &["doctor"]] {
+        only(&azure(&stage).run(arguments), OF_AZURE);
+    }
+}
