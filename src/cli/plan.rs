@@ -81,7 +81,10 @@ pub(super) async fn run(args: PlanArgs, common: Common) -> Result<Verdict, Troub
     let ending = &context.common.ending;
     ending.annotate(ci::of_plan(plan, &context.manifest));
     ending.summary(|| file::plan_markdown(plan, &whole(), context.is_sandbox()));
-    ending.outputs(!plan.is_empty(), plan.checksum(), plan.summary().manual);
+    // Of what could not be read nobody may take `changes=false`.
+    if reading.unreadable().is_none() {
+        ending.outputs(!plan.is_empty(), plan.checksum(), plan.summary().manual);
+    }
     context.report(|kind| match kind {
         Kind::Json => file::json_text(&json::plan(plan, context.is_sandbox(), args.reissue)),
         Kind::Markdown => file::plan_markdown(plan, &whole(), context.is_sandbox()),

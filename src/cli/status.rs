@@ -138,11 +138,14 @@ pub(super) async fn run(args: StatusArgs, common: Common) -> Result<Verdict, Tro
         exit_line(&mut paper, &status, verdict);
         output::print_folded(&format!("Tenants of fleet {}", status.fleet), &paper.into_text());
     }
-    context.common.ending.outputs(
-        !reading.plan.is_empty(),
-        reading.plan.checksum(),
-        people_left(&status),
-    );
+    // Of what could not be read nobody may take `changes=false`.
+    if reading.unreadable().is_none() {
+        context.common.ending.outputs(
+            !reading.plan.is_empty(),
+            reading.plan.checksum(),
+            people_left(&status),
+        );
+    }
     save(&context, &status)?;
     if let Some(failure) = reading.unreadable() {
         return Err(unreadable(&context, failure));

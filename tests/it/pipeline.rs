@@ -425,6 +425,7 @@ fn a_report_is_written_even_when_nothing_could_be_looked_at() {
             assert!(document["failed"]["failure"]["requestId"].is_string(), "{document:#}");
         }
         assert!(step.summary().contains(&format!("Failed, exit {code}")), "{name}");
+        assert_eq!(step.outputs(), [], "{name}");
         // The same without any pipeline.
         let path = stage.path("again.json");
         let with: Vec<_> = arguments.iter().copied().chain(["--report", "again.json"]).collect();

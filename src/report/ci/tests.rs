@@ -337,6 +337,13 @@ proptest! {
         let said = Ci::GitHub.annotations(vec![annotation(Level::Warning, &text)], |_| None);
         let [command] = &github_only(&said)[..] else { panic!("{said}") };
         prop_assert_eq!(&*command.name, "warning");
+        let found = annotation(Level::Warning, &text);
+        let said = Ci::Azure.annotations(vec![found.clone()], |_| Some("a;b]c".to_owned()));
+        let command = azure(said.trim_end_matches('\n')).unwrap();
+        prop_assert_eq!(&*command.properties["sourcepath"], "a;b]c");
+        prop_assert_eq!(command.data, format!("{}: {}", found.title, found.message));
+        prop_assert_eq!(said.lines().count(), 1);
+        let said = Ci::GitHub.annotations(vec![found], |_| None);
         prop_assert_eq!(said.lines().count(), 1);
     }
 }
