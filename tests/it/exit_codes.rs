@@ -32,6 +32,13 @@ fn done_and_what_is_done_only_when_asked_for() {
     stage.run(&["status", "--fail-on", "expiring"]).exits(8);
     stage.run(&["status", "--fail-on", "pending,expiring"]).exits(8);
     stage.run(&["status"]).exits(0);
+    // Graver than both: nobody reads any more.
+    fault(&stage, "incident.list", 403);
+    stage.run(&["status", "--fail-on", "pending,expiring,not-reading"]).exits(1);
+    stage.sandbox.clear_faults();
+    // A plan that is stale, though there is much to change and something expires.
+    let stale = "0".repeat(64);
+    stage.run(&["apply", "--checksum", &stale, "--fail-on", "pending,expiring"]).exits(6);
 }
 
 #[test]

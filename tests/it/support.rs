@@ -52,6 +52,28 @@ pub(crate) struct Running {
     line: String,
 }
 
+/// What the laws' fleets keep their values in. All of them hold in both; the folder is quicker, so
+/// that the key vault is asked for by `TENANTRY_LAWS_VAULT=key-vault`, as CI does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum VaultKind {
+    Folder,
+    KeyVault,
+}
+
+pub(crate) fn kind() -> VaultKind {
+    match std::env::var("TENANTRY_LAWS_VAULT").as_deref() {
+        Err(_) | Ok("folder") => VaultKind::Folder,
+        Ok("key-vault") => VaultKind::KeyVault,
+        Ok(other) => panic!("TENANTRY_LAWS_VAULT is {other}"),
+    }
+}
+
+/// A vault that was put aside.
+pub(crate) enum Kept {
+    Folder(TempDir),
+    KeyVaults(Value),
+}
+
 impl Stage {
     /// A stage whose world is the sandbox's own, with a vault.
     pub(crate) fn new(manifest: &str) -> Self {
@@ -83,7 +105,14 @@ impl Stage {
     }
 
     pub(crate) fn write_manifest(&mut self, manifest: &str) {
-        fs::write(self.manifest(), manifest).unwrap();
+        let manifest = match kind() {
+            VaultKind::Folder => manifest.to_owned(),
+            VaultKind::KeyVault => manifest.replace(
+                "vault: {path: vault}",
+                "vault: {keyVault: 'https://acme-soc.vault.azure.net'}",
+            ),
+        };
+        fs::write(self.manifest(), &manifest).unwrap();
         let fleet = manifest.lines().find_map(|line| line.strip_prefix("fleet: ")).unwrap();
         self.fleet = fleet.split_whitespace().next().unwrap().to_owned();
     }
@@ -97,20 +126,43 @@ impl Stage {
     }
 
     /// Puts the vault and its key, as they are now, aside.
-    pub(crate) fn keep_vault(&self) -> TempDir {
-        let kept = TempDir::new().unwrap();
-        copy(&self.vault(), &kept.path().join("vault"));
-        kept
+    pub(crate) fn keep_vault(&self) -> Kept {
+        match kind() {
+            VaultKind::Folder => {
+                let kept = TempDir::new().unwrap();
+                copy(&self.vault(), &kept.path().join("vault"));
+                Kept::Folder(kept)
+            }
+            VaultKind::KeyVault => Kept::KeyVaults(self.sandbox.world()["keyVaults"].clone()),
+        }
     }
 
     /// The vault as it was when it was put aside. Keys stay where they are.
-    pub(crate) fn put_vault(&self, kept: &TempDir) {
-        let _ = fs::remove_dir_all(self.vault());
-        copy(&kept.path().join("vault"), &self.vault());
+    pub(crate) fn put_vault(&self, kept: &Kept) {
+        match kept {
+            Kept::Folder(kept) => {
+                let _ = fs::remove_dir_all(self.vault());
+                copy(&kept.path().join("vault"), &self.vault());
+            }
+            Kept::KeyVaults(vaults) => self.put_key_vaults(vaults.clone()),
+        }
     }
 
     pub(crate) fn lose_vault(&self) {
-        fs::remove_dir_all(self.vault()).unwrap();
+        match kind() {
+            VaultKind::Folder => fs::remove_dir_all(self.vault()).unwrap(),
+            VaultKind::KeyVault => {
+                let mut vaults = self.sandbox.world()["keyVaults"].clone();
+                vaults[0]["secrets"] = json!({});
+                self.put_key_vaults(vaults);
+            }
+        }
+    }
+
+    fn put_key_vaults(&self, vaults: Value) {
+        let mut world = self.sandbox.world();
+        world["keyVaults"] = vaults;
+        self.sandbox.put_world(&world).unwrap();
     }
 
     /// The binary with everything of the operator's around it.
@@ -188,6 +240,35 @@ impl Stage {
     /// Requests that faults count: all but the sandbox's own control.
     pub(crate) fn asked(&self) -> Vec<Value> {
         self.sandbox.requests()
+    }
+
+    /// What was asked beside the vault: one in the cloud is asked over the same wire.
+    pub(crate) fn asked_beside_the_vault(&self) -> Vec<Value> {
+        let mut asked = self.asked();
+        asked.retain(|request| {
+            let operation = request["operation"].as_str().unwrap_or_default();
+            kind() == VaultKind::Folder
+                || !["vault.", "login.", "openid."].iter().any(|one| operation.starts_with(one))
+        });
+        asked
+    }
+
+    /// The system releases a killed writer's lock on a folder at once. Its claim on a key vault dies
+    /// in two minutes: here they are over.
+    pub(crate) fn the_killed_one_is_forgotten(&self) {
+        if kind() == VaultKind::Folder {
+            return;
+        }
+        let mut vaults = self.sandbox.world()["keyVaults"].clone();
+        let secrets = vaults[0]["secrets"].as_object_mut().unwrap();
+        // The first claim: whoever waits for it came later.
+        let first = secrets
+            .iter()
+            .filter(|(name, _)| name.contains("---lease-"))
+            .min_by_key(|(_, secret)| secret["versions"][0]["created"].as_i64())
+            .map(|(name, _)| name.clone());
+        secrets.remove(&first.expect("the killed one had a claim"));
+        self.put_key_vaults(vaults);
     }
 
     pub(crate) fn graph_writes(&self) -> Vec<Value> {

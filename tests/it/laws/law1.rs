@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Span, Timestamp, tz::TimeZone};
 use serde_json::{Value, json};
 
-use crate::support::{Stage, home, list, normal, ours};
+use crate::support::{Stage, VaultKind, home, kind, list, normal, ours};
 
 const DEMO: &str = include_str!("../../../manifests/demo.yaml");
 
@@ -385,8 +385,10 @@ fn a_secret_that_was_removed_at_microsoft_is_not_handed_out_any_more() {
     });
     stage.run(&contoso).expect(0);
     let old = stage.reveal("contoso");
-    let kept = std::fs::read_to_string(stage.vault().join("contoso.age")).unwrap();
-    assert!(kept.contains("\"proved\""), "{kept}");
+    if kind() == VaultKind::Folder {
+        let kept = std::fs::read_to_string(stage.vault().join("contoso.age")).unwrap();
+        assert!(kept.contains("\"proved\""), "{kept}");
+    }
     // Then somebody removes the secret, and the consent, so that its successor cannot be proved.
     stage.change_app("contoso", |app| app["passwordCredentials"] = json!([]));
     in_contoso(&|directory| directory["servicePrincipals"] = json!([]));

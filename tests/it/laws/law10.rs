@@ -10,12 +10,11 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use tenantry::sandbox::{Opened, Options};
 
 use crate::{
     people::{paste, states, tenant},
-    support::{Run, Running, Stage, directory_mut, kill, list},
+    support::{Kept, Run, Running, Stage, directory_mut, kill, list},
 };
 
 /// One tenant of each connector.
@@ -67,7 +66,7 @@ struct Theatre {
     stage: Stage,
     phase: Phase,
     world: Value,
-    vault: TempDir,
+    vault: Kept,
     /// The process under way.
     process: AtomicU32,
 }

@@ -40,7 +40,7 @@ fn an_empty_vault_before_our_apps_is_refused_until_reissue_is_said() {
     stage.sandbox.clear_requests();
     let run = stage.run(&["apply", "--yes"]);
     assert!(!matches!(run.code, None | Some(0)), "{run:?}");
-    assert_eq!(stage.asked(), Vec::<Value>::new());
+    assert_eq!(stage.asked_beside_the_vault(), Vec::<Value>::new());
 
     stage.init_vault();
     refused(&stage, "this vault has no file for it");
