@@ -134,6 +134,9 @@ operations! {
     FindTenantById = "tenant.findById", Graph, Read;
     FindTenantByDomain = "tenant.findByDomain", Graph, Read;
 
+    ListRelationships = "delegatedAdminRelationship.list", Graph, Read;
+    GetRelationship = "delegatedAdminRelationship.get", Graph, Read;
+
     ListIncidents = "incident.list", Graph, Read;
     GetIncident = "incident.get", Graph, Read;
     ListAlerts = "alert.list", Graph, Read;

@@ -19,6 +19,7 @@ pub(super) mod path;
 mod policies;
 mod policy_rules;
 pub(super) mod principals;
+mod relationships;
 pub(super) mod route;
 mod security;
 mod write;
@@ -151,6 +152,7 @@ fn dispatch(call: &mut Call<'_>, operation: Operation) -> Result<Response, Refus
         O::DeletePolicy => policies::delete(call),
         O::ListPolicyTargets => policies::targets(call),
         O::FindTenantById | O::FindTenantByDomain => organization::find_tenant(call, operation),
+        O::ListRelationships | O::GetRelationship => relationships::serve(call),
         O::ListIncidents | O::GetIncident => security::incidents(call),
         O::ListAlerts | O::GetAlert => security::alerts(call),
         // The engine takes a batch apart before it comes here; the others are not Graph's.

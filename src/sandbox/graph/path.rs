@@ -66,6 +66,7 @@ const COLLECTIONS: &[&str] = &[
     "approleassignedto",
     "appliesto",
     "federatedidentitycredentials",
+    "delegatedadminrelationships",
 ];
 
 /// Takes a path apart: its version and its parts.

@@ -178,6 +178,11 @@ fn methods(names: &[&str], key: Option<&Key>) -> Vec<(Method, Operation)> {
             vec![(get, FindTenantByDomain)]
         }
 
+        ["tenantrelationships", "delegatedadminrelationships"] => vec![(get, ListRelationships)],
+        ["tenantrelationships", "delegatedadminrelationships", "*"] => {
+            vec![(get, GetRelationship)]
+        }
+
         ["security", "incidents"] => vec![(get, ListIncidents)],
         ["security", "incidents", "*"] => vec![(get, GetIncident)],
         ["security", "alerts_v2"] => vec![(get, ListAlerts)],
@@ -207,6 +212,7 @@ fn lists(operation: Operation) -> bool {
             | ListUsers
             | ListPolicies
             | ListPolicyTargets
+            | ListRelationships
             | ListIncidents
             | ListAlerts
     )

@@ -274,7 +274,7 @@ impl<'a> Parser<'a> {
             Service::Directory => Refusal::unsupported_query(format!(
                 "Property '{name}' does not exist as a declared property or extension property."
             )),
-            Service::Settings | Service::Security => invalid(format!(
+            Service::Settings | Service::Security | Service::Partner => invalid(format!(
                 "Could not find a property named '{name}' on type '{}'.",
                 self.entity.type_name()
             )),
@@ -356,7 +356,9 @@ impl<'a> Parser<'a> {
                 Service::Directory | Service::Settings => {
                     return Err(unsupported_clause(&target, self.entity));
                 }
-                Service::Security => self.check_support(target.filter.equal, &target)?,
+                Service::Security | Service::Partner => {
+                    self.check_support(target.filter.equal, &target)?;
+                }
             },
             (Operator::Gt | Operator::Ge | Operator::Lt | Operator::Le, _) => {
                 self.check_support(target.filter.order, &target)?;
@@ -434,9 +436,8 @@ impl<'a> Parser<'a> {
     fn need_advanced(&self, refusal: impl FnOnce() -> Refusal) -> Result<(), Refusal> {
         match (self.entity.service, self.advanced) {
             (Service::Directory | Service::Settings, Advanced::No) => Err(refusal()),
-            (Service::Directory | Service::Settings, Advanced::Yes) | (Service::Security, _) => {
-                Ok(())
-            }
+            (Service::Directory | Service::Settings, Advanced::Yes)
+            | (Service::Security | Service::Partner, _) => Ok(()),
         }
     }
 

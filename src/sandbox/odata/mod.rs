@@ -129,8 +129,10 @@ impl Query {
         let counts = match (entity.service, advanced) {
             // Without the header `$count=true` is ignored in silence.
             (Service::Directory, Advanced::Yes) => Counts::Yes,
-            (Service::Security, _) if counted => Counts::Yes,
-            (Service::Directory | Service::Settings | Service::Security, _) => Counts::No,
+            (Service::Security | Service::Partner, _) if counted => Counts::Yes,
+            (Service::Directory | Service::Settings | Service::Security | Service::Partner, _) => {
+                Counts::No
+            }
         };
         let top = options.top.as_deref().map(|text| read_top(text, entity)).transpose()?;
         let skip = options.skip.as_deref().map(|text| read_skip(text, entity)).transpose()?;
@@ -391,8 +393,8 @@ fn read_top(text: &str, entity: &Entity) -> Result<usize, Refusal> {
         (_, Service::Directory | Service::Settings) => Err(Refusal::unsupported_query(format!(
             "Invalid page size specified: '{number}'. Must be between 1 and {max} inclusive."
         ))),
-        (Ok(0) | Err(_), Service::Security) => Err(not_a_number("top", text)),
-        (Ok(_), Service::Security) => Err(Refusal::malformed(format!(
+        (Ok(0) | Err(_), Service::Security | Service::Partner) => Err(not_a_number("top", text)),
+        (Ok(_), Service::Security | Service::Partner) => Err(Refusal::malformed(format!(
             "The limit of '{max}' for Top query has been exceeded. The value from the incoming request is '{number}'."
         ))),
     }
@@ -400,7 +402,7 @@ fn read_top(text: &str, entity: &Entity) -> Result<usize, Refusal> {
 
 fn read_skip(text: &str, entity: &Entity) -> Result<usize, Refusal> {
     match entity.service {
-        Service::Directory | Service::Settings => {
+        Service::Directory | Service::Settings | Service::Partner => {
             Err(Refusal::bad_request("'$skip' is not supported by the service."))
         }
         Service::Security => text.parse().map_err(|_| not_a_number("skip", text)),
@@ -419,7 +421,7 @@ fn read_search(text: &str, eventual: bool, entity: &'static Entity) -> Result<Se
         Service::Directory => Err(Refusal::unsupported_query(
             "Request with $search query parameter only works through MSGraph with a special request header: 'ConsistencyLevel: eventual'",
         )),
-        Service::Settings | Service::Security => {
+        Service::Settings | Service::Security | Service::Partner => {
             Err(Refusal::malformed("The query parameter '$search' is not supported."))
         }
     }
@@ -436,7 +438,7 @@ fn read_orders(
         Service::Directory | Service::Settings => {
             needs == Support::Advanced || options.filter.is_some()
         }
-        Service::Security => false,
+        Service::Security | Service::Partner => false,
     };
     match advanced {
         Advanced::No if needs_advanced => Err(page::unsorted()),

@@ -93,10 +93,12 @@ pub(super) fn order(text: &str, entity: &'static Entity) -> Result<(Vec<Order>, 
             Service::Directory => Refusal::unsupported_query(format!(
                 "Property '{name}' does not exist as a declared property or extension property."
             )),
-            Service::Settings | Service::Security => Refusal::malformed(format!(
-                "Could not find a property named '{name}' on type '{}'.",
-                entity.type_name()
-            )),
+            Service::Settings | Service::Security | Service::Partner => {
+                Refusal::malformed(format!(
+                    "Could not find a property named '{name}' on type '{}'.",
+                    entity.type_name()
+                ))
+            }
         })?;
         match property.sort {
             Support::Always => {}

@@ -50,6 +50,28 @@ impl Entity {
         Ok(())
     }
 
+    /// Checks a resource as the world holds it: every property there and of its type, and nothing
+    /// else.
+    ///
+    /// # Errors
+    /// In words, the first thing that is wrong.
+    pub fn check_whole(&self, item: &Map<String, Value>) -> Result<(), String> {
+        for property in self.properties {
+            let value =
+                item.get(property.name).ok_or_else(|| format!("`{}` is missing", property.name))?;
+            check_value(property, value, self.resource, property.name).map_err(|refusal| {
+                let why =
+                    refusal.details.first().map_or(&refusal.message, |detail| &detail.message);
+                format!("`{}`: {why}", property.name)
+            })?;
+        }
+        let known = |name: &str| self.properties.iter().any(|property| property.name == name);
+        match item.keys().find(|name| !known(name)) {
+            Some(name) => Err(format!("there is no `{name}`")),
+            None => Ok(()),
+        }
+    }
+
     fn check_member(&self, name: &str, value: &Value, write: Write) -> Result<(), Refusal> {
         if let Some((annotated, annotation)) = name.split_once('@') {
             return self.check_annotation(annotated, annotation, value, write);
@@ -78,7 +100,9 @@ impl Entity {
         match self.service {
             // Open types: the gateway lets any name pass, the directory then misses it.
             Service::Directory => undeclared(name),
-            Service::Settings | Service::Security => not_on_type(name, &self.type_name()),
+            Service::Settings | Service::Security | Service::Partner => {
+                not_on_type(name, &self.type_name())
+            }
         }
     }
 

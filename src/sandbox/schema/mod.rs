@@ -21,8 +21,8 @@ pub use defaults::{application_defaults, merge_patch, service_principal_defaults
 pub use refusal::{Detail, Refusal};
 pub use tables::{
     ALERT, APP_MANAGEMENT_POLICY, APP_ROLE_ASSIGNMENT, APPLICATION, DEFENDER_INCIDENT,
-    DIRECTORY_OBJECT, DOMAIN, INCIDENT, OAUTH2_PERMISSION_GRANT, ORGANIZATION, PASSWORD_CREDENTIAL,
-    SERVICE_PRINCIPAL, TENANT_APP_MANAGEMENT_POLICY, USER,
+    DELEGATED_ADMIN_RELATIONSHIP, DIRECTORY_OBJECT, DOMAIN, INCIDENT, OAUTH2_PERMISSION_GRANT,
+    ORGANIZATION, PASSWORD_CREDENTIAL, SERVICE_PRINCIPAL, TENANT_APP_MANAGEMENT_POLICY, USER,
 };
 
 /// A kind of thing that Graph serves.
@@ -54,6 +54,8 @@ pub enum Service {
     Settings,
     /// Microsoft Defender: every operator works without a special header.
     Security,
+    /// What partners have with customers: as Defender's, without `$skip`.
+    Partner,
 }
 
 /// Page sizes, in items.

@@ -10,6 +10,7 @@ mod neighbours;
 mod reading;
 mod refreshing;
 mod refusals;
+mod relationships;
 mod story;
 mod support;
 mod tokens;

@@ -206,6 +206,9 @@ pub(in crate::sandbox) struct Meta {
     /// Its app-management policies.
     #[serde(default)]
     pub(in crate::sandbox) policies: Policies,
+    /// What it has with customers where it is a partner's, as Graph shows it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(in crate::sandbox) delegated_admin_relationships: Vec<Value>,
     /// Defender incidents, as Graph shows them.
     #[serde(default)]
     pub(in crate::sandbox) incidents: Vec<Value>,

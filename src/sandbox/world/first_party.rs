@@ -130,6 +130,16 @@ pub(in crate::sandbox) const ALL: &[FirstParty] = &[
                 "81594d25-e88e-49cf-ac8c-fecbff49f994",
             ),
             (
+                "DelegatedAdminRelationship.Read.All",
+                "f6e9e124-4586-492f-adc0-c6f96e4823fd",
+                "0c0064ea-477b-4130-82a5-4c2cc4ff68aa",
+            ),
+            (
+                "DelegatedAdminRelationship.ReadWrite.All",
+                "cc13eba4-8cd8-44c6-b4d4-f93237adce58",
+                "885f682f-a990-4bad-a642-36736a74b0c7",
+            ),
+            (
                 "Domain.Read.All",
                 "dbb9058a-0e50-45d7-ae91-66909b5d4664",
                 "2f9ee017-59c1-4f1d-9472-bd5529a7b311",

@@ -6,7 +6,7 @@ use super::{
     Change, Kind, OperatorRef, World,
     apps::App,
     directory::{Directory, Meta},
-    people,
+    partners, people,
     vaults::{KeyVault, hash_values},
 };
 use crate::sandbox::{
@@ -166,6 +166,7 @@ impl World {
                     .map_err(|_| format!("sessionsValidFrom `{from}` is no time"))?;
             }
         }
+        partners::check(&mut meta.delegated_admin_relationships)?;
         if meta.domains.is_empty() {
             return Err("needs at least one domain".to_owned());
         }

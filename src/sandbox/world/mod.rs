@@ -18,6 +18,9 @@
 //!                "guestOf": "…", "mail": "…", "disabled": false, "sessionsValidFrom": "…"}],
 //!     "firstParty": ["00000003-0000-0000-c000-000000000000"],
 //!     "policies": {"default": null, "custom": []},
+//!     "delegatedAdminRelationships": [{"id": "…", "displayName": "…", "status": "active", "duration": "P730D",
+//!        "customer": {"tenantId": "…", "displayName": "…"}, "createdDateTime": "…", "activatedDateTime": "…",
+//!        "endDateTime": "…", "autoExtendDuration": "P180D"}],
 //!     "incidents": [], "alerts": [],
 //!     "applications": [{"…as Graph shows it…": 0, "owners": ["…"], "appManagementPolicies": ["…"],
 //!        "federatedIdentityCredentials": [{"issuer": "…", "subject": "…", "audiences": ["…"]}],
@@ -47,6 +50,7 @@ pub(super) mod directory;
 pub(super) mod first_party;
 pub(super) mod form;
 pub(super) mod journal;
+pub(super) mod partners;
 pub(super) mod people;
 pub(super) mod seed;
 pub(super) mod vaults;

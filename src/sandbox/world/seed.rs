@@ -17,12 +17,15 @@ use crate::sandbox::{
     random, schema,
 };
 
-/// What the operator's app may do; least privilege for the whole job.
+/// What the operator's app may do; least privilege for the whole job, and for finding customers
+/// first.
 const OPERATOR_ROLES: &[&str] = &[
     "Application.ReadWrite.OwnedBy",
     "Application.Read.All",
     "Policy.Read.ApplicationConfiguration",
     "Organization.Read.All",
+    "DelegatedAdminRelationship.Read.All",
+    "CrossTenantInformation.ReadBasic.All",
 ];
 
 /// The seed that is part of the program, whose incidents are as old as they say on whichever day it
@@ -34,10 +37,11 @@ pub(in crate::sandbox) fn built_in() -> Value {
     seed
 }
 
-/// Puts a time into the place of each that is told as a span before now: `-P3DT4H`.
+/// Puts a time into the place of each that is told as a span before now, `-P3DT4H`, or after it,
+/// `+P20D`.
 fn date(value: &mut Value, now: Timestamp) {
     match value {
-        Value::String(text) if text.starts_with("-P") => {
+        Value::String(text) if text.starts_with("-P") || text.starts_with("+P") => {
             if let Some(time) = text.parse().ok().and_then(|span| plus(now, span)) {
                 *text = graph_time(time);
             }
@@ -243,11 +247,16 @@ impl World {
         let Some(graph_api) = first_party::by_app_id(first_party::GRAPH) else {
             return;
         };
-        for role in OPERATOR_ROLES {
-            let Some(role_id) = graph_api.role_id(role) else {
-                continue;
-            };
-            let id = random::derived_guid(&["assignment", tenant, &principal, role]);
+        // In the order of their ids: so a journal gives them back.
+        let mut roles: Vec<(String, String)> = OPERATOR_ROLES
+            .iter()
+            .filter_map(|role| {
+                let id = random::derived_guid(&["assignment", tenant, &principal, role]);
+                Some((id, graph_api.role_id(role)?))
+            })
+            .collect();
+        roles.sort();
+        for (id, role_id) in roles {
             let assignment = json!({
                 "id": id, "deletedDateTime": null, "appRoleId": role_id, "createdDateTime": created,
                 "principalDisplayName": "Onboarding automation", "principalId": principal,
@@ -311,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn the_seed_loads_and_its_operator_holds_four_roles() {
+    fn the_seed_loads_and_its_operator_holds_its_roles() {
         let world = seed();
         let operator = world.operator.clone().unwrap();
         let home = world.directory(&operator.tenant).unwrap();

@@ -2,6 +2,7 @@
 
 mod applications;
 mod directory;
+mod partners;
 mod policies;
 mod security;
 
@@ -11,6 +12,7 @@ pub use applications::{APPLICATION, PASSWORD_CREDENTIAL, SERVICE_PRINCIPAL};
 pub use directory::{
     APP_ROLE_ASSIGNMENT, DIRECTORY_OBJECT, DOMAIN, OAUTH2_PERMISSION_GRANT, ORGANIZATION, USER,
 };
+pub use partners::DELEGATED_ADMIN_RELATIONSHIP;
 pub use policies::{APP_MANAGEMENT_POLICY, TENANT_APP_MANAGEMENT_POLICY};
 pub use security::{ALERT, DEFENDER_INCIDENT, INCIDENT};
 
