@@ -7,7 +7,12 @@ use std::{
 
 use crate::ids::FleetName;
 
-use super::{LARGEST, parse, starter::starter};
+use super::{
+    LARGEST,
+    entry::{fields_of, head_of, key_of, quoted},
+    parse,
+    starter::starter,
+};
 
 /// A manifest that was made of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -184,37 +189,16 @@ impl Customer {
 
     /// Its key: the given one, or the first label of its domain, or its name; made unlike the others.
     fn key(&self, taken: &mut BTreeSet<String>) -> String {
-        let of_domain = self.fields.get("domain").and_then(|domain| domain.split('.').next());
-        let key = match &self.key {
-            Some(key) => key.clone(),
-            None => [of_domain, self.fields.get("name").map(String::as_str), Some("tenant")]
-                .into_iter()
-                .flatten()
-                .map(slug)
-                .find(|key| !key.is_empty())
-                .unwrap_or_default(),
-        };
-        if self.key.is_some() {
-            // A key that somebody gave twice is a mistake that the manifest's own rules find.
-            return key;
-        }
-        let numbered = (2..).map(|number| format!("{key}-{number}"));
-        let free = std::iter::once(key.clone()).chain(numbered).find(|key| !taken.contains(key));
-        let free = free.unwrap_or(key);
-        taken.insert(free.clone());
-        free
+        // A key that somebody gave twice is a mistake that the manifest's own rules find.
+        self.key.clone().unwrap_or_else(|| {
+            let of_domain = self.fields.get("domain").and_then(|domain| domain.split('.').next());
+            key_of([of_domain, self.fields.get("name").map(String::as_str)], taken)
+        })
     }
 
     fn entry(&self, taken: &mut BTreeSet<String>) -> String {
-        let mut text = format!("  {}:\n", quoted(&self.key(taken)));
-        for field in ["name", "domain", "id", "connector", "signInAs", "app"] {
-            if let Some(value) = self.fields.get(field) {
-                text.push_str(&format!("    {field}: {}\n", quoted(value)));
-            }
-        }
-        if !self.fields.contains_key("domain") {
-            text.push_str("    redirectUris: []    # no domain to name them by\n");
-        }
+        let mut text = head_of(&self.key(taken));
+        text.push_str(&fields_of(&self.fields));
         if !self.labels.is_empty() {
             let labels = self
                 .labels
@@ -223,32 +207,6 @@ impl Customer {
             text.push_str(&format!("    labels: {{{}}}\n", labels.collect::<Vec<_>>().join(", ")));
         }
         text
-    }
-}
-
-/// What a key may hold of a text.
-fn slug(text: &str) -> String {
-    let mut slug = String::new();
-    for c in text.to_lowercase().chars() {
-        if c.is_ascii_alphanumeric() {
-            slug.push(c);
-        } else if !slug.is_empty() && !slug.ends_with('-') {
-            slug.push('-');
-        }
-    }
-    slug.chars().take(60).collect::<String>().trim_matches('-').to_owned()
-}
-
-/// A text as YAML takes it for a text, whatever stands in it: JSON is YAML too. What can only be a
-/// plain word is left bare.
-fn quoted(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
-    let word = text.starts_with(|c: char| c.is_ascii_lowercase()) && text.chars().all(plain);
-    let special = ["true", "false", "null", "yes", "no", "on", "off", "y", "n"];
-    if word && !special.contains(&text) {
-        text.to_owned()
-    } else {
-        serde_json::Value::from(text).to_string()
     }
 }
 

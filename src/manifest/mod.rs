@@ -5,8 +5,10 @@ pub mod select;
 pub mod source;
 pub mod starter;
 
+mod contracts;
 mod customer_list;
 mod domain;
+mod entry;
 mod guard;
 mod mistakes;
 mod placeholder;
@@ -32,6 +34,7 @@ use crate::{
     registration::{Audience, Links, PermissionKind, RedirectUri},
 };
 
+pub use contracts::{Contract, NotTaken, of_contracts};
 pub use customer_list::{Listed, of_customers};
 pub use guard::LARGEST;
 pub use mistakes::{Excerpt, Mistake, Mistakes, Notice};

@@ -1,6 +1,8 @@
 //! What `init` writes.
 
-use crate::ids::FleetName;
+use std::str::FromStr;
+
+use crate::{cloud::CloudName, ids::FleetName};
 
 use super::{DirectoryName, mistakes::Wrong, read::Leaf};
 
@@ -9,7 +11,19 @@ use super::{DirectoryName, mistakes::Wrong, read::Leaf};
 /// # Errors
 /// Says, in one line, why `home` is not a directory's GUID or domain.
 pub fn starter(fleet: &FleetName, home: &str) -> Result<String, String> {
-    let home = DirectoryName::take(home.to_owned()).map_err(Wrong::into_line)?;
+    starter_in(fleet, home, CloudName::Global)
+}
+
+/// The same for another cloud.
+///
+/// # Errors
+/// As [`starter`]'s.
+pub(super) fn starter_in(
+    fleet: &FleetName,
+    home: &str,
+    cloud: CloudName,
+) -> Result<String, String> {
+    let home: DirectoryName = home.parse()?;
     // A GUID is no part of an address; the examples stay examples.
     let domain = match &home {
         DirectoryName::Domain(domain) => domain.clone(),
@@ -19,7 +33,16 @@ pub fn starter(fleet: &FleetName, home: &str) -> Result<String, String> {
         .replace("tenant: @home@ ", &format!("tenant: {home} "))
         .replace("@@home@", &format!("@{domain}"))
         .replace("@home@", &domain)
+        .replace("cloud: global ", &format!("cloud: {cloud} "))
         .replace("@fleet@", fleet.as_str()))
+}
+
+impl FromStr for DirectoryName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::take(text.to_owned()).map_err(Wrong::into_line)
+    }
 }
 
 #[cfg(test)]
