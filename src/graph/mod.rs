@@ -9,6 +9,7 @@ mod against_sandbox;
 mod policies;
 mod read;
 mod reader;
+mod relationships;
 mod request;
 #[cfg(test)]
 mod tests;
@@ -18,5 +19,6 @@ mod writer;
 pub use self::{
     read::{Ask, Breadth, Known, Missing, Want, read_directory},
     reader::{Organization, Page, Reader},
+    relationships::{Customer, Domains, NoCustomer, Relationships, default_domains},
     writer::{IssuedSecret, ObjectAge, Patch, Removed, Upserted, Writer},
 };

@@ -50,7 +50,7 @@ pub struct Organization {
 /// `GET`, token requests apart (they have a pipeline of their own).
 #[derive(Debug)]
 pub struct Reader {
-    graph: Graph,
+    pub(super) graph: Graph,
     directory: TenantId,
 }
 
@@ -260,7 +260,7 @@ impl Reader {
 }
 
 /// Nothing, where Graph says that there is nothing.
-fn absent<T>(read: Result<T, Failure>) -> Result<Option<T>, Failure> {
+pub(super) fn absent<T>(read: Result<T, Failure>) -> Result<Option<T>, Failure> {
     match read {
         Ok(found) => Ok(Some(found)),
         Err(failure) if failure.cause == Cause::NotFound => Ok(None),

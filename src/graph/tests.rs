@@ -1,5 +1,7 @@
 //! Reader, Writer and the reading of a directory, against a server that says what it is told.
 
+mod relationships;
+
 use std::{collections::BTreeSet, time::Duration};
 
 use serde_json::{Value, json};

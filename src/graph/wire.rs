@@ -119,7 +119,7 @@ fn value<'de, D: Deserializer<'de>>(de: D) -> Result<Option<Secret<String>>, D::
 }
 
 /// A time as Graph writes it; one that cannot be read is as good as none.
-fn time<'de, D: Deserializer<'de>>(de: D) -> Result<Option<Timestamp>, D::Error> {
+pub(super) fn time<'de, D: Deserializer<'de>>(de: D) -> Result<Option<Timestamp>, D::Error> {
     Ok(Option::<String>::deserialize(de)?.and_then(|text| text.parse().ok()))
 }
 
