@@ -17,7 +17,7 @@ use crate::{
     event::{Event, Events, Stamped},
     failure::Failure,
     http::{Network, NetworkOptions, Notice, Trust},
-    ids::TenantId,
+    ids::{FleetName, TenantId},
     manifest::{
         self, DirectoryName, LoadError, Manifest, Source, VaultLocation, select::Selection,
     },
@@ -124,8 +124,8 @@ pub(super) struct Context {
 }
 
 /// The sandbox that a command runs in.
-struct Boxed {
-    server: Sandbox,
+pub(super) struct Boxed {
+    pub(super) server: Sandbox,
     folder: PathBuf,
     /// Two commands on one world would each undo what the other did.
     _turn: File,
@@ -147,20 +147,22 @@ impl Context {
         })?;
         let progress = Progress::new(!common.quiet && !common.json);
         let boxed = if common.sandbox {
-            Some(Boxed::start(&common, &manifest, &progress).await?)
+            Some(Boxed::start(&common, &manifest.folder, &directories(&manifest), &progress).await?)
         } else {
             None
         };
         let cloud = match &boxed {
-            Some(boxed) => Cloud::from_file_text(&boxed.server.cloud_yaml()).map_err(|why| {
-                Trouble::new(Verdict::Failed, format!("the sandbox's endpoints: {why}"))
-            })?,
-            None => chosen_cloud(&common, &manifest)?,
+            Some(boxed) => boxed.cloud()?,
+            None => chosen_cloud(common.cloud.as_deref(), Some(manifest.home.cloud))?,
         };
         let (events, heard) = Events::channel();
-        let network = network(&common, boxed.as_ref(), &progress, &events)
-            .map_err(|failure| Trouble::of("no secure connections can be made", &failure))?;
-        let context = Self {
+        let throttled = events.clone();
+        let network = network(&common, boxed.as_ref(), &progress, move |directory, seconds| {
+            throttled.say(Event::Throttled { directory, seconds });
+        })?;
+        common.ending.of_fleet(&manifest.fleet, boxed.is_some() || cloud.sandbox);
+        banner(&progress, boxed.as_ref(), &cloud);
+        Ok(Self {
             common,
             manifest,
             scope,
@@ -172,48 +174,14 @@ impl Context {
             heard,
             operator: OnceCell::new(),
             sandbox: boxed,
-        };
-        context.common.ending.of_fleet(&context.manifest.fleet, context.is_sandbox());
-        context.banner();
-        Ok(context)
-    }
-
-    /// Says that nothing here is real, where it is so: always, because whoever takes the sandbox's
-    /// results for real ones is worse off than with one line too many.
-    fn banner(&self) {
-        let Some(boxed) = &self.sandbox else {
-            if self.cloud.sandbox {
-                self.progress
-                    .say(&format!("sandbox: Microsoft in a box on {}\n", self.cloud.graph));
-            }
-            return;
-        };
-        self.progress.say(&format!(
-            "sandbox: Microsoft in a box on {}, nothing leaves this machine\n\n",
-            boxed.server.base_url()
-        ));
+        })
     }
 
     /// Who acts.
     pub(super) async fn operator(&self) -> Result<Operator, Trouble> {
-        self.operator.get_or_try_init(|| self.choose_operator()).await.cloned()
-    }
-
-    async fn choose_operator(&self) -> Result<Operator, Trouble> {
-        let (network, cloud) = (&self.network, &self.cloud);
-        match &self.sandbox {
-            Some(boxed) => {
-                let operator = boxed.server.operator();
-                let client = operator.client_id.parse().map_err(|_| {
-                    Trouble::new(Verdict::Failed, "the sandbox's operator has no client id")
-                })?;
-                let secret = crate::secret::Secret::new(operator.client_secret);
-                Ok(Operator::sandbox(network, cloud, client, secret))
-            }
-            None => Operator::choose(network, cloud, self.common.auth)
-                .await
-                .map_err(|failure| Trouble::of("the operator cannot sign in", &failure)),
-        }
+        let choose =
+            || choose_operator(&self.network, &self.cloud, self.sandbox.as_ref(), &self.common);
+        self.operator.get_or_try_init(choose).await.cloned()
     }
 
     /// The fleet's vault; made on the way in the sandbox, whose vault is nobody's loss.
@@ -264,12 +232,7 @@ impl Context {
 
     /// The provider's own directory.
     pub(super) async fn home(&self) -> Result<TenantId, Failure> {
-        match &self.manifest.home.tenant {
-            DirectoryName::Id(id) => Ok(*id),
-            DirectoryName::Domain(domain) => {
-                Ok(entra::discover(&self.network, &self.cloud, domain).await?.tenant)
-            }
-        }
+        directory(&self.network, &self.cloud, &self.manifest.home.tenant).await
     }
 
     /// The operator's key; a passphrase is asked for only where somebody can be asked.
@@ -338,17 +301,71 @@ pub(super) fn vault_trouble(doing: &str, error: &VaultError) -> Trouble {
     }
 }
 
-fn chosen_cloud(common: &Common, manifest: &Manifest) -> Result<Cloud, Trouble> {
-    let Some(wanted) = &common.cloud else { return Ok(Cloud::built_in(manifest.home.cloud)) };
-    if let Ok(name) = wanted.parse::<CloudName>() {
-        if name == manifest.home.cloud {
-            return Ok(Cloud::built_in(name));
+/// Says that nothing here is real, where it is so: always, because whoever takes the sandbox's
+/// results for real ones is worse off than with one line too many.
+pub(super) fn banner(progress: &Progress, boxed: Option<&Boxed>, cloud: &Cloud) {
+    match boxed {
+        Some(boxed) => progress.say(&format!(
+            "sandbox: Microsoft in a box on {}, nothing leaves this machine\n\n",
+            boxed.server.base_url()
+        )),
+        None if cloud.sandbox => {
+            progress.say(&format!("sandbox: Microsoft in a box on {}\n", cloud.graph));
         }
-        return Err(Trouble::new(
-            Verdict::Usage,
-            format!("--cloud {name}, but the manifest says {}", manifest.home.cloud),
-        )
-        .next("one of them is wrong: an app of one cloud means nothing in another"));
+        None => {}
+    }
+}
+
+/// Who acts.
+pub(super) async fn choose_operator(
+    network: &Network,
+    cloud: &Cloud,
+    boxed: Option<&Boxed>,
+    common: &Common,
+) -> Result<Operator, Trouble> {
+    let Some(boxed) = boxed else {
+        return Operator::choose(network, cloud, common.auth)
+            .await
+            .map_err(|failure| Trouble::of("the operator cannot sign in", &failure));
+    };
+    let operator = boxed.server.operator();
+    let client = operator
+        .client_id
+        .parse()
+        .map_err(|_| Trouble::new(Verdict::Failed, "the sandbox's operator has no client id"))?;
+    let secret = crate::secret::Secret::new(operator.client_secret);
+    Ok(Operator::sandbox(network, cloud, client, secret))
+}
+
+/// A directory's id, by its name.
+pub(super) async fn directory(
+    network: &Network,
+    cloud: &Cloud,
+    name: &DirectoryName,
+) -> Result<TenantId, Failure> {
+    match name {
+        DirectoryName::Id(id) => Ok(*id),
+        DirectoryName::Domain(domain) => Ok(entra::discover(network, cloud, domain).await?.tenant),
+    }
+}
+
+/// The cloud that `--cloud` names, or the manifest, where there is one: the two must agree.
+pub(super) fn chosen_cloud(
+    wanted: Option<&str>,
+    manifest: Option<CloudName>,
+) -> Result<Cloud, Trouble> {
+    let Some(wanted) = wanted else {
+        return Ok(Cloud::built_in(manifest.unwrap_or(CloudName::Global)));
+    };
+    if let Ok(name) = wanted.parse::<CloudName>() {
+        return match manifest.filter(|said| *said != name) {
+            None => Ok(Cloud::built_in(name)),
+            Some(said) => Err(Trouble::new(
+                Verdict::Usage,
+                format!("--cloud {name}, but the manifest says {said}"),
+            )
+            .next("one of them is wrong: an app of one cloud means nothing in another")),
+        };
     }
     let wrong = |why: String| {
         Trouble::new(Verdict::Usage, format!("--cloud {wanted}: {why}")).next(format!(
@@ -360,24 +377,25 @@ fn chosen_cloud(common: &Common, manifest: &Manifest) -> Result<Cloud, Trouble> 
     Cloud::from_file_text(&text).map_err(wrong)
 }
 
-fn network(
+/// The way out; `throttled` is told when a directory lets us wait, and how many seconds.
+pub(super) fn network(
     common: &Common,
     boxed: Option<&Boxed>,
     progress: &Progress,
-    events: &Events,
-) -> Result<Network, Failure> {
+    throttled: impl Fn(Option<TenantId>, u64) + Send + Sync + 'static,
+) -> Result<Network, Trouble> {
     let trust = match boxed {
         Some(boxed) => Trust::Sandbox { ca_pem: boxed.server.ca_pem().to_owned() },
         None => Trust::System,
     };
-    let (progress, events, verbose) = (progress.clone(), events.clone(), common.verbose);
+    let (progress, verbose) = (progress.clone(), common.verbose);
     Network::new(NetworkOptions {
         trust,
         call_limit: common.timeout,
         verbosity: verbose,
         notices: Arc::new(move |notice| match notice {
             Notice::Throttled { directory, wait, service: _ } => {
-                events.say(Event::Throttled { directory, seconds: wait.as_secs().max(1) });
+                throttled(directory, wait.as_secs().max(1));
             }
             Notice::Retrying { service, method, path, why, attempt, wait, directory: _ } => {
                 if verbose > 1 {
@@ -397,6 +415,7 @@ fn network(
             }
         }),
     })
+    .map_err(|failure| Trouble::of("no secure connections can be made", &failure))
 }
 
 fn clean_line(text: &str) -> String {
@@ -404,12 +423,14 @@ fn clean_line(text: &str) -> String {
 }
 
 impl Boxed {
-    async fn start(
+    /// Starts it for a manifest in this folder, in a world that has these directories.
+    pub(super) async fn start(
         common: &Common,
-        manifest: &Manifest,
+        manifest_folder: &Path,
+        directories: &[NewDirectory],
         progress: &Progress,
     ) -> Result<Self, Trouble> {
-        let folder = kept_in(&manifest.folder);
+        let folder = kept_in(manifest_folder);
         let trouble = |error: String| {
             Trouble::new(Verdict::Failed, "the sandbox did not start").why(error).next(format!(
                 "it keeps everything in {}: that folder must be writable",
@@ -429,10 +450,14 @@ impl Boxed {
             ..sandbox::Options::default()
         };
         let server = Sandbox::start(options).await.map_err(|error| trouble(error.to_string()))?;
-        server
-            .ensure_directories(&directories(manifest))
-            .map_err(|error| trouble(error.to_string()))?;
+        server.ensure_directories(directories).map_err(|error| trouble(error.to_string()))?;
         Ok(Self { server, folder, _turn: turn })
+    }
+
+    /// Its endpoints.
+    pub(super) fn cloud(&self) -> Result<Cloud, Trouble> {
+        Cloud::from_file_text(&self.server.cloud_yaml())
+            .map_err(|why| Trouble::new(Verdict::Failed, format!("the sandbox's endpoints: {why}")))
     }
 }
 
@@ -472,23 +497,22 @@ async fn turn(path: &Path, progress: &Progress) -> std::io::Result<File> {
     }
 }
 
+/// A provider's own directory, for a world that may lack it.
+pub(super) fn home(tenant: &DirectoryName, fleet: &FleetName, users: Vec<String>) -> NewDirectory {
+    let (id, domain) = match tenant {
+        DirectoryName::Id(id) => (Some(id.to_string()), None),
+        DirectoryName::Domain(domain) => (None, Some(domain.clone())),
+    };
+    NewDirectory { id, domain, name: fleet.to_string(), home: true, users }
+}
+
 /// The manifest's directories, for a world that may lack them.
 fn directories(manifest: &Manifest) -> Vec<NewDirectory> {
     let mut analysts: BTreeMap<String, ()> = BTreeMap::new();
     for tenant in manifest.tenants.values() {
         analysts.extend(tenant.sign_in_as.clone().map(|analyst| (analyst, ())));
     }
-    let (id, domain) = match &manifest.home.tenant {
-        DirectoryName::Id(id) => (Some(id.to_string()), None),
-        DirectoryName::Domain(domain) => (None, Some(domain.clone())),
-    };
-    let home = NewDirectory {
-        id,
-        domain,
-        name: manifest.fleet.to_string(),
-        home: true,
-        users: analysts.into_keys().collect(),
-    };
+    let home = home(&manifest.home.tenant, &manifest.fleet, analysts.into_keys().collect());
     let customers = manifest.tenants.values().map(|tenant| NewDirectory {
         id: tenant.id.map(|id| id.to_string()),
         domain: tenant.domain.clone(),

@@ -33,10 +33,17 @@ pub(super) struct InitArgs {
     /// Fill it from a list of customers: CSV with titles such as name, domain, tenant id, label:region
     #[arg(long, value_name = "CUSTOMERS.csv")]
     pub(super) from: Option<PathBuf>,
-    /// Your own directory: its GUID or one of its domains
-    #[arg(long, value_name = "DIRECTORY", default_value = "my-soc.example")]
-    pub(super) home: String,
+    /// Fill it from your contracts: sign in, and read who granted you delegated admin rights
+    #[arg(long, conflicts_with = "from")]
+    pub(super) from_contracts: bool,
+    /// Your own directory: its GUID or one of its domains. Left out, the file has my-soc.example, and
+    /// --from-contracts takes AZURE_TENANT_ID
+    #[arg(long, value_name = "DIRECTORY")]
+    pub(super) home: Option<String>,
 }
+
+/// The directory in a manifest where nobody names one.
+const EXAMPLE_HOME: &str = "my-soc.example";
 
 /// What `init` did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,17 +93,16 @@ pub(super) enum InitError {
     },
 }
 
-/// Writes or prints the manifest.
+/// Writes or prints the manifest, without asking anybody.
 ///
 /// # Errors
 /// A name that cannot be used, a file that exists, or one that cannot be written.
 pub(super) fn run(args: &InitArgs) -> Result<(Started, Taken), InitError> {
-    let InitArgs { path, stdout, schema, fleet, home, from } = args;
-    let fleet: FleetName =
-        fleet.parse().map_err(|error| InitError::Usage(format!("--fleet: {error}")))?;
+    let fleet = fleet(args)?;
+    let home = args.home.as_deref().unwrap_or(EXAMPLE_HOME);
     let text =
         starter(&fleet, home).map_err(|error| InitError::Usage(format!("--home: {error}")))?;
-    let (text, taken) = match from {
+    let (text, taken) = match &args.from {
         None => (text, Taken::default()),
         Some(list) => {
             let csv =
@@ -105,21 +111,53 @@ pub(super) fn run(args: &InitArgs) -> Result<(Started, Taken), InitError> {
             (listed.text, Taken { customers: Some(listed.customers), unused: listed.unused })
         }
     };
-    if *stdout {
-        return Ok((Started::Printed(text), taken));
+    Ok((put(args, text)?, taken))
+}
+
+/// The fleet's name.
+///
+/// # Errors
+/// One that cannot be used.
+pub(super) fn fleet(args: &InitArgs) -> Result<FleetName, InitError> {
+    args.fleet.parse().map_err(|error| InitError::Usage(format!("--fleet: {error}")))
+}
+
+/// The files that are to be written, the manifest first; none where it is printed.
+fn files(args: &InitArgs) -> Vec<PathBuf> {
+    let schema = args.schema.then(|| args.path.with_file_name("tenantry.schema.json"));
+    if args.stdout {
+        Vec::new()
+    } else {
+        std::iter::once(args.path.clone()).chain(schema).collect()
     }
-    let mut files = vec![(path.clone(), text)];
-    if *schema {
-        files.push((path.with_file_name("tenantry.schema.json"), format!("{:#}\n", json_schema())));
+}
+
+/// Looks whether everything can be written: nothing is unless all can be.
+///
+/// # Errors
+/// A file that is there.
+pub(super) fn nothing_in_the_way(args: &InitArgs) -> Result<(), InitError> {
+    match files(args).into_iter().find(|path| path.exists()) {
+        Some(path) => Err(InitError::Exists(path)),
+        None => Ok(()),
     }
-    // Nothing is written unless all can be.
-    if let Some((path, _)) = files.iter().find(|(path, _)| path.exists()) {
-        return Err(InitError::Exists(path.clone()));
+}
+
+/// Writes or prints this manifest.
+///
+/// # Errors
+/// A file that exists, or one that cannot be written.
+pub(super) fn put(args: &InitArgs, text: String) -> Result<Started, InitError> {
+    if args.stdout {
+        return Ok(Started::Printed(text));
     }
-    for (path, text) in &files {
+    nothing_in_the_way(args)?;
+    let files = files(args);
+    let texts = [text, format!("{:#}\n", json_schema())];
+    for (path, text) in files.iter().zip(&texts) {
         write_new(path, text)?;
     }
-    Ok((Started::Written(files.into_iter().map(|(path, _)| path).collect()), taken))
+    Ok(Started::Written(files))
 }
 
 fn write_new(path: &Path, text: &str) -> Result<(), InitError> {
@@ -135,8 +173,9 @@ mod tests {
     use super::*;
 
     fn args(path: PathBuf) -> InitArgs {
-        let (fleet, home) = ("my-soc".to_owned(), "my-soc.example".to_owned());
-        InitArgs { path, stdout: false, schema: true, fleet, home, from: None }
+        let fleet = "my-soc".to_owned();
+        let (home, from, from_contracts) = (None, None, false);
+        InitArgs { path, stdout: false, schema: true, fleet, home, from, from_contracts }
     }
 
     #[test]
@@ -162,9 +201,8 @@ mod tests {
     fn names_that_cannot_be_used_are_wrong_usage() {
         let dir = tempfile::tempdir().unwrap();
         for (fleet, home) in [("My SOC", "a.example"), ("soc", "a b")] {
-            let (fleet, home) = (fleet.to_owned(), home.to_owned());
-            let path = dir.path().join("t.yaml");
-            let args = InitArgs { path, stdout: false, schema: false, fleet, home, from: None };
+            let (fleet, home) = (fleet.to_owned(), Some(home.to_owned()));
+            let args = InitArgs { fleet, home, ..args(dir.path().join("t.yaml")) };
             assert!(matches!(run(&args), Err(InitError::Usage(_))));
         }
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);

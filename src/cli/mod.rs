@@ -5,6 +5,7 @@ mod attest;
 mod completions;
 mod consent;
 mod context;
+mod contracts;
 mod doctor;
 mod ending;
 mod explain;
@@ -314,6 +315,7 @@ fn refused(error: &clap::Error) -> Verdict {
 
 async fn run(common: Common, verb: Verb) -> Result<Verdict, Trouble> {
     match verb {
+        Verb::Init(args) if args.from_contracts => contracts::init(args, common).await,
         Verb::Init(args) => offline::init(&args),
         Verb::Validate(args) => offline::validate(&args, &common),
         Verb::Schema(args) => offline::schema(&args),

@@ -60,10 +60,8 @@ pub struct NoCustomer {
 /// The default domains of directories.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Domains {
-    /// Those that were found.
+    /// Those that Graph tells.
     pub known: BTreeMap<TenantId, String>,
-    /// Those that Graph does not tell.
-    pub unknown: BTreeSet<TenantId>,
     /// Why none was looked up: the operator may not.
     pub refused: Option<Failure>,
 }
@@ -162,14 +160,10 @@ impl Domains {
             Ok(Some(domain)) => {
                 self.known.insert(tenant, domain);
             }
-            Ok(None) => {
-                self.unknown.insert(tenant);
-            }
+            Ok(None) => {}
             Err(failure) => match failure.cause {
                 Cause::Privilege => self.refused = Some(failure),
-                Cause::Refused | Cause::NotFound | Cause::Garbled => {
-                    self.unknown.insert(tenant);
-                }
+                Cause::Refused | Cause::NotFound | Cause::Garbled => {}
                 Cause::SignIn
                 | Cause::Throttled
                 | Cause::Service

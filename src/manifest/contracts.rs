@@ -70,7 +70,7 @@ impl Contract {
     }
 
     /// Its domain, where a manifest takes it.
-    fn sound_domain(&self) -> Option<String> {
+    pub fn sound_domain(&self) -> Option<String> {
         let Domain(domain) = Domain::take(self.domain.clone()?).ok()?;
         (domain.len() <= LONGEST_DOMAIN).then_some(domain)
     }

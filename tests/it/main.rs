@@ -6,6 +6,7 @@ mod asking;
 mod browser;
 mod canaries;
 mod consenting;
+mod contracts;
 mod exit_codes;
 mod export;
 mod golden;

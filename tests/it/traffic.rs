@@ -240,6 +240,8 @@ fn story() -> Stage {
     stage.run(&["plan"]).exits(0);
     stage.run(&["apply", "--yes"]).exits(0);
     stage.run(&["doctor"]).exits(0);
+    // A manifest of who granted rights to the provider: only looked at.
+    stage.run(&["init", "--from-contracts", "--stdout"]).exits(0);
     // People on the other side consent, so that incidents can be read.
     stage.consent(CONTOSO, "contoso");
     stage.consent(WOODGROVE, "siem-eu");
@@ -303,6 +305,8 @@ fn what_we_send_and_what_we_get_is_as_described() {
         ("policy.list", vec![200]),
         ("servicePrincipal.get", vec![200]),
         ("incident.list", vec![200]),
+        ("delegatedAdminRelationship.list", vec![200]),
+        ("tenant.findById", vec![200]),
     ] {
         let found = statuses(operation);
         assert!(wanted.iter().all(|w| found.contains(w)), "{operation}: {found:?} of {seen:?}");
@@ -452,6 +456,16 @@ fn what_the_sandbox_answers_to_others_is_as_described() {
     call(get.clone(), &format!("{by}TenantId(tenantId='{CONTOSO}')"), None, 200);
     call(get.clone(), &format!("{by}DomainName(domainName='contoso.example')"), None, 200);
     call(get.clone(), &format!("{by}DomainName(domainName='nobody.example')"), None, 404);
+
+    let relationships = "/tenantRelationships/delegatedAdminRelationships";
+    let filter = format!("$filter=status eq 'active' and customer/tenantId eq '{CONTOSO}'");
+    let found = call(get.clone(), &format!("{relationships}?{filter}"), None, 200);
+    let one = format!("{relationships}/{}", text(&found["value"][0], "id"));
+    call(get.clone(), &one, None, 200);
+    for query in ["", "?$top=1", "?$count=true&$select=id,customer", "?$orderby=status desc"] {
+        call(get.clone(), &format!("{relationships}{query}"), None, 200);
+    }
+    call(get.clone(), &format!("{relationships}/nobody"), None, 404);
 
     // Policies.
     call(get.clone(), "/policies/defaultAppManagementPolicy", None, 200);
