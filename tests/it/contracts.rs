@@ -220,3 +220,17 @@ fn the_directory_must_be_named_and_a_list_is_something_else() {
     assert_eq!(stage.sandbox.requests(), Vec::<Value>::new());
     stage.run(&["init", "--from-contracts", "--home", "nobody.example"]).exits(1);
 }
+
+#[test]
+fn in_a_box_nobody_else_is_asked_and_the_environment_does_not_enter() {
+    let stage = stage();
+    let arguments = ["init", "--from-contracts", "--sandbox", "manifest.yaml"];
+    let mut command = stage.command(&arguments);
+    command.env("AZURE_TENANT_ID", "nobody.example");
+    let ran = crate::stage::finish(command, &arguments).exits(0);
+    assert!(ran.stderr.contains("nothing leaves this machine"), "{}", ran.stderr);
+    assert!(text(&stage).contains(&format!("tenant: {HOME} ")));
+    assert!(stage.path(".tenantry/sandbox/world").is_dir());
+    assert_eq!(stage.sandbox.requests(), Vec::<Value>::new());
+    stage.run(&["plan", "--sandbox"]).exits(0);
+}
