@@ -76,7 +76,7 @@ pub(super) async fn run(args: IncidentsArgs, common: Common) -> Result<Verdict, 
     let checkpoint = checkpoint
         .map(|path| {
             let subject = Subject { fleet: context.manifest.fleet.clone(), query: query.clone() };
-            let output = incidents::Output::of(std::io::stdout().as_fd());
+            let output = || incidents::Output::of(std::io::stdout().as_fd());
             Checkpoint::open(&path, &subject, output).map_err(|error| no_checkpoint(&error))
         })
         .transpose()?;

@@ -133,11 +133,16 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Opens it, or makes one; `output` is where this run's lines go.
+    /// Opens it, or makes one; `output` tells where this run's lines go, and is asked when what a
+    /// run before left torn there is out of it.
     ///
     /// # Errors
     /// See [`CheckpointError`]; an unusable file is left as it is.
-    pub fn open(path: &Path, subject: &Subject, output: Output) -> Result<Self, CheckpointError> {
+    pub fn open(
+        path: &Path,
+        subject: &Subject,
+        output: impl FnOnce() -> Output,
+    ) -> Result<Self, CheckpointError> {
         let disk = |error| CheckpointError::Disk { path: path.display().to_string(), error };
         let former = match OpenOptions::new().read(true).write(true).open(path) {
             Ok(file) => Some(file),
@@ -155,7 +160,7 @@ impl Checkpoint {
             }
         }
         marks.values_mut().for_each(Mark::forget);
-        let file = rewrite(path, subject, &marks, output).map_err(disk)?;
+        let file = rewrite(path, subject, &marks, output()).map_err(disk)?;
         Ok(Self { path: path.to_owned(), file, _former: former, marks })
     }
 

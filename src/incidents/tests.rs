@@ -200,7 +200,7 @@ fn a_checkpoint_is_one_runs_at_a_time_and_a_torn_last_line_is_as_if_never_writte
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("seen");
     let subject = Subject { fleet: "acme-soc".parse().unwrap(), query: IncidentQuery::default() };
-    let open = || Checkpoint::open(&path, &subject, Output::default());
+    let open = || Checkpoint::open(&path, &subject, Output::default);
     let (key, directory) = ("contoso".parse().unwrap(), DIRECTORY.parse().unwrap());
     let mut first = open().unwrap();
     assert!(matches!(open(), Err(CheckpointError::Busy { .. })));
