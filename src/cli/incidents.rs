@@ -127,13 +127,15 @@ pub(super) async fn run(args: IncidentsArgs, common: Common) -> Result<Verdict, 
         context.progress.say(&tokens::rotated(&refreshes).unwrap_or_default());
         context.progress.say(&report.summary());
     }
-    if let Some(checkpoint) = checkpoint {
-        checkpoint.end().map_err(|error| no_checkpoint(&error))?;
-    }
     if let Some(error) = broken {
+        // A line may be torn: the account stays open, so that the next run looks at the output.
+        drop(checkpoint);
         return Err(Trouble::new(Verdict::Failed, "the incidents could not be handed on")
             .why(error.to_string())
             .next("run it again: with --checkpoint it goes on where it was cut"));
+    }
+    if let Some(checkpoint) = checkpoint {
+        checkpoint.end().map_err(|error| no_checkpoint(&error))?;
     }
     let stopped = context.stop.requested();
     let verdict = if report.any_failed() { Verdict::Failed } else { Verdict::Done };

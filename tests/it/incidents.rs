@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs::{File, OpenOptions},
-    process::Stdio,
+    process::{Command, Stdio},
     time::Duration,
 };
 
@@ -228,6 +228,27 @@ fn killed_after_any_line_and_within_one_nothing_is_lost_and_nothing_doubled() {
     let all: Vec<Value> =
         ["out0", "out1", "out2", "out9"].iter().flat_map(|name| lines_of(&stage, name)).collect();
     assert_eq!(handed(&all), in_the_world(&stage));
+}
+
+#[test]
+fn a_disk_that_fills_within_a_line_costs_that_line_nothing() {
+    let stage = fleet();
+    let shell = |limit: &str| {
+        let mut command = Command::new("bash");
+        let like = stage.command(&["incidents", "--checkpoint", "seen"]);
+        let words: Vec<_> = std::iter::once(like.get_program()).chain(like.get_args()).collect();
+        // Without the signal the system call fails, as on a full disk.
+        let script = format!("trap '' XFSZ; {limit} exec \"$@\" >> out");
+        command.arg("-c").arg(script).arg("bash").args(words);
+        command.env_clear().envs(like.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command.current_dir(stage.folder.path()).stdin(Stdio::null()).status().unwrap().code()
+    };
+    // In blocks of 1,024 bytes; a checkpoint takes less than that for so few lines.
+    assert_eq!(shell("ulimit -f 1;"), Some(1));
+    let torn = std::fs::read(stage.path("out")).unwrap();
+    assert!(torn.len() == 1_024 && torn.last() != Some(&b'\n'));
+    assert_eq!(shell(""), Some(0));
+    assert_eq!(handed(&lines_of(&stage, "out")), in_the_world(&stage));
 }
 
 #[test]
