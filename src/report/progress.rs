@@ -1,6 +1,6 @@
 //! What people see while it works: bars on a terminal, nothing without one.
 
-use std::{fmt::Write, sync::Arc, time::Duration};
+use std::{io::Write as _, sync::Arc, time::Duration};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
@@ -54,10 +54,11 @@ impl Progress {
             ),
         };
         if let Ok(style) = ProgressStyle::with_template(&template) {
-            let style = style.with_key("rate", |state: &ProgressState, to: &mut dyn Write| {
-                // A bar that cannot be written is a bar that nobody sees.
-                let _ = write!(to, "{:.0}/s", state.per_sec());
-            });
+            let style =
+                style.with_key("rate", |state: &ProgressState, to: &mut dyn std::fmt::Write| {
+                    // A bar that cannot be written is a bar that nobody sees.
+                    let _ = write!(to, "{:.0}/s", state.per_sec());
+                });
             bar.set_style(style.progress_chars("██░"));
         }
         bar.enable_steady_tick(Duration::from_millis(200));
@@ -67,10 +68,15 @@ impl Progress {
     /// Prints a line to stderr, above the bars where there are some.
     pub fn say(&self, line: &str) {
         let line = ci::reader().harmless(line);
+        // Not the macro: it ends the run where nothing can be written, as on a full disk, and
+        // what a run changes matters more than what it says of it.
+        let write = || {
+            let _ = anstream::stderr().write_all(line.as_bytes());
+        };
         if self.shown {
-            self.bars.suspend(|| anstream::eprint!("{line}"));
+            self.bars.suspend(write);
         } else {
-            anstream::eprint!("{line}");
+            write();
         }
     }
 }

@@ -241,7 +241,11 @@ fn a_disk_that_fills_within_a_line_costs_that_line_nothing() {
         let script = format!("trap '' XFSZ; {limit} exec \"$@\" >> out");
         command.arg("-c").arg(script).arg("bash").args(words);
         command.env_clear().envs(like.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        command.current_dir(stage.folder.path()).stdin(Stdio::null()).status().unwrap().code()
+        // What is said goes into a file too, which the same limit may have filled already.
+        let said = OpenOptions::new().create(true).append(true).open(stage.path("said")).unwrap();
+        said.set_len(4_096).unwrap();
+        command.current_dir(stage.folder.path()).stdin(Stdio::null()).stderr(said);
+        command.status().unwrap().code()
     };
     // In blocks of 1,024 bytes; a checkpoint takes less than that for so few lines.
     assert_eq!(shell("ulimit -f 1;"), Some(1));
