@@ -91,7 +91,7 @@ impl<T> Sight<T> {
     }
 }
 
-/// What a directory's app-management policies say of client secrets and audiences
+/// What a directory's app-management policies say of credentials and audiences
 /// (<https://learn.microsoft.com/en-us/graph/api/resources/applicationauthenticationmethodpolicy>).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Policies {
@@ -119,6 +119,16 @@ pub struct Restriction {
     pub kind: RestrictionKind,
     /// Only apps created after this are concerned; all where absent.
     pub apps_created_after: Option<Timestamp>,
+    /// The custom security attributes that exempt whoever makes the call, as `id = value`. Whether
+    /// the operator carries one cannot be read with the rights that this work needs.
+    pub exempt: Vec<String>,
+}
+
+impl Restriction {
+    /// Whether it concerns an app of this age; one that does not exist yet is as old as now.
+    pub fn concerns(&self, created: Timestamp) -> bool {
+        self.apps_created_after.is_none_or(|after| created > after)
+    }
 }
 
 /// What a restriction forbids.
@@ -128,6 +138,11 @@ pub enum RestrictionKind {
     NoSecrets,
     /// `passwordLifetime`: none that lives longer than this ISO 8601 duration.
     SecretLifetime(Lifetime),
+    /// `asymmetricKeyLifetime`: no certificate that lives longer than this.
+    CertificateLifetime(Lifetime),
+    /// `trustedCertificateAuthority`: no certificate but of authorities that the directory names; one
+    /// that is signed with its own key is of none of them.
+    TrustedCertificates,
     /// `audiences.azureAdMultipleOrgs`: no app for other directories.
     NoMultipleOrgs,
 }

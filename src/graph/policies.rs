@@ -46,7 +46,8 @@ pub(super) struct Member {
 #[derive(Deserialize, std::default::Default)]
 #[serde(rename_all = "camelCase")]
 struct Restrictions {
-    password_credentials: Option<Vec<Password>>,
+    password_credentials: Option<Vec<Entry>>,
+    key_credentials: Option<Vec<Entry>>,
     /// Only in beta today; read where it is sent.
     audiences: Option<Audiences>,
 }
@@ -54,33 +55,49 @@ struct Restrictions {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct CustomRestrictions {
-    password_credentials: Option<Vec<Password>>,
+    password_credentials: Option<Vec<Entry>>,
+    key_credentials: Option<Vec<Entry>>,
     audiences: Option<Audiences>,
     application_restrictions: Option<Restrictions>,
 }
 
+/// A restriction of one kind of credential.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Password {
+struct Entry {
     restriction_type: Option<String>,
-    state: Option<String>,
     max_lifetime: Option<String>,
+    #[serde(flatten)]
+    reach: Reach,
+}
+
+/// Whom a restriction concerns, if it is in force at all.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Reach {
+    state: Option<String>,
     #[serde(default, deserialize_with = "since")]
     restrict_for_apps_created_after_date_time: Option<Timestamp>,
+    exclude_actors: Option<Exemptions>,
+}
+
+/// <https://learn.microsoft.com/en-us/graph/api/resources/appmanagementpolicyactorexemptions>
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Exemptions {
+    custom_security_attributes: Option<Vec<Exemption>>,
+}
+
+#[derive(Deserialize)]
+struct Exemption {
+    id: Option<String>,
+    value: Option<String>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Audiences {
-    azure_ad_multiple_orgs: Option<Audience>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Audience {
-    state: Option<String>,
-    #[serde(default, deserialize_with = "since")]
-    restrict_for_apps_created_after_date_time: Option<Timestamp>,
+    azure_ad_multiple_orgs: Option<Reach>,
 }
 
 /// The date from which apps are concerned; the first year stands for all of them.
@@ -89,9 +106,28 @@ fn since<'de, D: Deserializer<'de>>(de: D) -> Result<Option<Timestamp>, D::Error
     Ok(text.filter(|text| !text.starts_with("0001-")).and_then(|text| text.parse().ok()))
 }
 
-/// Old entries have no state and are enabled.
-fn enabled(state: Option<&str>) -> bool {
-    state.is_none_or(|state| state == "enabled")
+impl Reach {
+    /// The restriction, where it is in force. Old entries have no state and are enabled.
+    fn restricts(self, kind: RestrictionKind) -> Option<Restriction> {
+        let Self { state, restrict_for_apps_created_after_date_time, exclude_actors } = self;
+        let exemptions = exclude_actors.and_then(|actors| actors.custom_security_attributes);
+        state.is_none_or(|state| state == "enabled").then(|| Restriction {
+            kind,
+            apps_created_after: restrict_for_apps_created_after_date_time,
+            exempt: exemptions.unwrap_or_default().into_iter().map(Exemption::words).collect(),
+        })
+    }
+}
+
+impl Exemption {
+    fn words(self) -> String {
+        let Self { id, value } = self;
+        match (id, value) {
+            (Some(id), Some(value)) => format!("{id} = {value}"),
+            (Some(name), None) | (None, Some(name)) => name,
+            (None, None) => "an attribute without a name".to_owned(),
+        }
+    }
 }
 
 impl Default {
@@ -122,11 +158,12 @@ impl Custom {
         let mut read = Vec::new();
         if let Some(CustomRestrictions {
             password_credentials,
+            key_credentials,
             audiences,
             application_restrictions,
         }) = restrictions
         {
-            read = Restrictions { password_credentials, audiences }.read();
+            read = Restrictions { password_credentials, key_credentials, audiences }.read();
             read.extend(application_restrictions.unwrap_or_default().read());
         }
         let policy =
@@ -138,38 +175,43 @@ impl Custom {
 
 impl Restrictions {
     fn read(self) -> Vec<Restriction> {
-        let Self { password_credentials, audiences } = self;
-        let mut read = Vec::new();
-        for Password {
-            restriction_type,
-            state,
-            max_lifetime,
-            restrict_for_apps_created_after_date_time: apps_created_after,
-        } in password_credentials.unwrap_or_default()
-        {
-            let kind = match restriction_type.as_deref() {
-                Some("passwordAddition") => RestrictionKind::NoSecrets,
-                Some("passwordLifetime") => match max_lifetime.as_deref().and_then(lifetime) {
-                    Some(lifetime) => RestrictionKind::SecretLifetime(lifetime),
-                    None => continue,
-                },
-                // Passwords chosen by the caller and symmetric keys are not ours.
-                Some(_) | None => continue,
-            };
-            if enabled(state.as_deref()) {
-                read.push(Restriction { kind, apps_created_after });
-            }
-        }
-        if let Some(Audience { state, restrict_for_apps_created_after_date_time }) =
-            audiences.and_then(|audiences| audiences.azure_ad_multiple_orgs)
-            && enabled(state.as_deref())
-        {
-            read.push(Restriction {
-                kind: RestrictionKind::NoMultipleOrgs,
-                apps_created_after: restrict_for_apps_created_after_date_time,
-            });
-        }
+        let Self { password_credentials, key_credentials, audiences } = self;
+        let passwords = password_credentials.unwrap_or_default().into_iter();
+        let keys = key_credentials.unwrap_or_default().into_iter();
+        let mut read: Vec<Restriction> = passwords
+            .filter_map(Entry::of_passwords)
+            .chain(keys.filter_map(Entry::of_keys))
+            .collect();
+        let multiple = audiences.and_then(|audiences| audiences.azure_ad_multiple_orgs);
+        read.extend(multiple.and_then(|reach| reach.restricts(RestrictionKind::NoMultipleOrgs)));
         read
+    }
+}
+
+impl Entry {
+    fn of_passwords(self) -> Option<Restriction> {
+        let Self { restriction_type, max_lifetime, reach } = self;
+        let kind = match restriction_type.as_deref() {
+            Some("passwordAddition") => RestrictionKind::NoSecrets,
+            Some("passwordLifetime") => {
+                RestrictionKind::SecretLifetime(max_lifetime.as_deref().and_then(lifetime)?)
+            }
+            // Passwords chosen by the caller and symmetric keys are not ours.
+            Some(_) | None => return None,
+        };
+        reach.restricts(kind)
+    }
+
+    fn of_keys(self) -> Option<Restriction> {
+        let Self { restriction_type, max_lifetime, reach } = self;
+        let kind = match restriction_type.as_deref() {
+            Some("asymmetricKeyLifetime") => {
+                RestrictionKind::CertificateLifetime(max_lifetime.as_deref().and_then(lifetime)?)
+            }
+            Some("trustedCertificateAuthority") => RestrictionKind::TrustedCertificates,
+            Some(_) | None => return None,
+        };
+        reach.restricts(kind)
     }
 }
 
@@ -204,13 +246,20 @@ mod tests {
 
     #[test]
     fn restrictions_in_force_are_read_and_disabled_ones_are_not() {
-        let set = r#"{"id":"p","displayName":"P","isEnabled":true,"applicationRestrictions":{
+        let set = r##"{"id":"p","displayName":"P","isEnabled":true,"applicationRestrictions":{
             "passwordCredentials":[
               {"restrictionType":"passwordLifetime","state":"enabled","maxLifetime":"P180D","restrictForAppsCreatedAfterDateTime":"2019-10-19T10:37:00Z"},
               {"restrictionType":"passwordAddition","state":"disabled"},
               {"restrictionType":"passwordAddition","restrictForAppsCreatedAfterDateTime":"0001-01-01T00:00:00Z"},
-              {"restrictionType":"symmetricKeyAddition","state":"enabled"}],
-            "audiences":{"azureAdMultipleOrgs":{"state":"enabled"}}}}"#;
+              {"restrictionType":"customPasswordAddition","state":"enabled"},
+              {"restrictionType":"symmetricKeyAddition","state":"enabled"},
+              {"restrictionType":"symmetricKeyLifetime","state":"enabled","maxLifetime":"P1D"}],
+            "keyCredentials":[
+              {"restrictionType":"asymmetricKeyLifetime","state":"enabled","maxLifetime":"P90D","excludeActors":{"customSecurityAttributes":[
+                {"@odata.type":"#microsoft.graph.customSecurityAttributeStringValueExemption","id":"Exempt_Apps","operator":"equals","value":"yes"}]}},
+              {"restrictionType":"trustedCertificateAuthority","state":"enabled","certificateBasedApplicationConfigurationIds":["a"]},
+              {"restrictionType":"asymmetricKeyLifetime","state":"disabled","maxLifetime":"P1D"}],
+            "audiences":{"azureAdMultipleOrgs":{"state":"enabled"}}}}"##;
         let policy = serde_json::from_str::<Default>(set).unwrap().policy().unwrap();
         let found: Vec<_> = policy
             .restrictions
@@ -222,9 +271,13 @@ mod tests {
             [
                 ("SecretLifetime(Lifetime(180 days))".to_owned(), true),
                 ("NoSecrets".to_owned(), false),
+                ("CertificateLifetime(Lifetime(90 days))".to_owned(), false),
+                ("TrustedCertificates".to_owned(), false),
                 ("NoMultipleOrgs".to_owned(), false),
             ]
         );
+        let exempt: Vec<_> = policy.restrictions.iter().flat_map(|r| &r.exempt).collect();
+        assert_eq!(exempt, ["Exempt_Apps = yes"]);
     }
 
     #[test]

@@ -547,7 +547,7 @@ fn obstacles(
             .filter(|policy| {
                 policy.restrictions.iter().any(|restriction| {
                     restriction.kind == RestrictionKind::NoMultipleOrgs
-                        && restriction.apps_created_after.is_none_or(|after| created > after)
+                        && restriction.concerns(created)
                 })
             });
         if let Some(policy) = policy {

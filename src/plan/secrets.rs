@@ -174,7 +174,7 @@ pub(super) fn obey(
         return;
     };
     for restriction in &policy.restrictions {
-        if restriction.apps_created_after.is_some_and(|after| created <= after) {
+        if !restriction.concerns(created) {
             continue;
         }
         match &restriction.kind {
@@ -193,7 +193,9 @@ pub(super) fn obey(
                 return;
             }
             RestrictionKind::SecretLifetime(most) => shorten(secrets, position, policy, *most, now),
-            RestrictionKind::NoMultipleOrgs => {}
+            RestrictionKind::CertificateLifetime(_)
+            | RestrictionKind::TrustedCertificates
+            | RestrictionKind::NoMultipleOrgs => {}
         }
     }
 }
