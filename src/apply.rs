@@ -5,7 +5,10 @@
 //! before the first request that could leave something behind, and the value is in the vault, read
 //! back, before a step counts as done.
 
-use std::{collections::BTreeMap, sync::Mutex};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
 
 use futures::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
@@ -13,7 +16,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::{
     event::{Event, Events},
     failure::{Cause, Failure},
-    graph::{ObjectAge, Patch, Upserted, Writer},
+    graph::{ObjectAge, Patch, Upserted, Writer, Writers},
     ids::{AppKey, CredentialName, Nonce, UniqueName},
     inventory::{FoundApp, FoundSecret},
     lifetime::Lifetime,
@@ -36,8 +39,8 @@ const MARGIN: SignedDuration = SignedDuration::from_mins(5);
 
 /// What carrying out needs.
 pub struct Hands<'a> {
-    /// Writes to the directory in which the apps live.
-    pub writer: &'a Writer,
+    /// Write to the directories in which the apps live.
+    pub writers: &'a Writers,
     /// The vault, locked.
     pub vault: &'a VaultWriter,
     /// Who the operator is, for the audit.
@@ -118,6 +121,7 @@ pub async fn apply(
 /// What is known of the app while its steps run.
 struct Course<'a> {
     app: &'a AppPlan,
+    writer: Arc<Writer>,
     record: Record,
     found: Option<FoundApp>,
     age: ObjectAge,
@@ -230,6 +234,7 @@ impl<'a> Course<'a> {
         let directory = app.directory.ok_or_else(|| {
             Failure::new(Cause::Guard, "the directory in which the app shall live is not known")
         })?;
+        let writer = hands.writers.to(directory)?;
         let known = hands.vault.record(&app.key).await?;
         let mut record =
             known.clone().unwrap_or_else(|| Record::new(app.key.clone(), directory, unique_name));
@@ -250,7 +255,7 @@ impl<'a> Course<'a> {
         }
         // Intents that never became a credential in the directory are forgotten, once it is sure
         // that they never will: whatever could still have been under way has arrived by then.
-        let now = hands.writer.server_time().unwrap_or_else(Timestamp::now);
+        let now = writer.server_time().unwrap_or_else(Timestamp::now);
         record.credentials.retain(|credential| {
             credential.state != CredentialState::Intended
                 || now.duration_since(credential.intended_at) < SignedDuration::from_hours(24)
@@ -279,27 +284,27 @@ impl<'a> Course<'a> {
         } else if known.as_ref() != Some(&record) {
             hands.vault.write_record(&record).await?;
         }
-        Ok(Self { app, record, found: found.cloned(), age: ObjectAge::Settled, intent })
+        Ok(Self { app, writer, record, found: found.cloned(), age: ObjectAge::Settled, intent })
     }
 
     async fn take(&mut self, step: &Step, hands: &Hands<'_>) -> Result<Next, Halt> {
         match step {
             Step::RestoreApplication { object_id } => {
-                self.found = Some(hands.writer.restore(*object_id).await?);
+                self.found = Some(self.writer.restore(*object_id).await?);
                 return Ok(Next::PlanAgain);
             }
             Step::CreateApplication { unique_name, registration } => {
-                self.create(unique_name, registration, hands).await?;
+                self.create(unique_name, registration).await?;
             }
             Step::PatchApplication { object_id, edits } => {
-                hands.writer.patch(*object_id, &patch(edits), self.age).await?;
+                self.writer.patch(*object_id, &patch(edits), self.age).await?;
                 if let Some(found) = &mut self.found {
                     edits.iter().for_each(|edit| edited(&mut found.registration, edit));
                 }
             }
             Step::RemoveSecret { key_id, nonce } => {
                 let object = self.object()?;
-                hands.writer.remove_secret(object, *key_id).await?;
+                self.writer.remove_secret(object, *key_id).await?;
                 self.record.credentials.retain(|credential| credential.nonce != *nonce);
                 if let Some(found) = &mut self.found {
                     found.secrets.retain(|secret| secret.key_id != *key_id);
@@ -315,9 +320,8 @@ impl<'a> Course<'a> {
         &mut self,
         unique_name: &UniqueName,
         registration: &Registration,
-        hands: &Hands<'_>,
     ) -> Result<(), Halt> {
-        match hands.writer.upsert(unique_name, registration).await? {
+        match self.writer.upsert(unique_name, registration).await? {
             Upserted::Created(found) => {
                 self.record.client_id = Some(found.client_id);
                 self.record.object_id = Some(found.object_id);
@@ -336,10 +340,10 @@ impl<'a> Course<'a> {
             .clone()
             .ok_or_else(|| Failure::new(Cause::Guard, "the vault has no intent for this secret"))?;
         let name = CredentialName { vault: hands.vault.id(), nonce: nonce.clone() };
-        let now = hands.writer.server_time().unwrap_or_else(Timestamp::now);
+        let now = self.writer.server_time().unwrap_or_else(Timestamp::now);
         let full = lifetime.after(now);
         let end = full.checked_sub(MARGIN).unwrap_or(full);
-        let issued = hands.writer.add_secret(object, &name, end, self.age).await?;
+        let issued = self.writer.add_secret(object, &name, end, self.age).await?;
         if let Some(credential) = self.record.credential_mut(&nonce) {
             credential.state = CredentialState::Stored;
             credential.key_id = Some(issued.key_id);

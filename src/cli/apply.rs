@@ -24,8 +24,8 @@ use crate::{
     apply::{self, Ended, Hands},
     event::Event,
     failure::{Cause, Failure},
-    graph::Writer,
-    ids::AppKey,
+    graph::Writers,
+    ids::{AppKey, TenantId},
     inventory::FoundApp,
     plan::{NotAPlan, Plan, SavedPlan, Wish, diagnostic::Severity},
     prove::Keeper,
@@ -339,18 +339,16 @@ async fn carry_out(
             break;
         }
         let approved = plan.approve().map_err(|refused| guarded(&refused))?;
-        let writer = Writer::new(
+        let writers = Writers::new(
             &context.network,
             &context.cloud,
-            reading.seen.home,
             &reading.operator,
             approved.permit().clone(),
-        )
-        .map_err(|failure| Trouble::of("the operator cannot sign in", &failure))?;
+        );
         let found = found(reading);
         let on_app = |_: &AppKey| bar.step();
         let hands = Hands {
-            writer: &writer,
+            writers: &writers,
             vault,
             who: &who,
             events: &context.events,
@@ -373,11 +371,9 @@ async fn carry_out(
             }
             break;
         }
-        let read = reading::read_existing(context, reading, &again).await;
-        if let Err(failure) = read {
-            outcome.failed.extend(again.into_iter().map(|key| (key, failure.clone())));
-            break;
-        }
+        let unread = reading::read_existing(context, reading, &again).await;
+        let again = again.into_iter().filter(|key| !unread.contains_key(key)).collect();
+        outcome.failed.extend(unread);
         plan = reading.plan.clone().only(&again);
         if let Some(signed_off) = &signed_off {
             let beyond = plan.beyond(signed_off);
@@ -410,18 +406,20 @@ pub(super) async fn who(reading: &Reading) -> String {
 
 /// The apps that the plan's steps are about, as they were read.
 fn found(reading: &Reading) -> BTreeMap<AppKey, FoundApp> {
-    let Some(Ok(inventory)) = reading.seen.inventories.get(&reading.seen.home) else {
-        return BTreeMap::new();
-    };
-    let binned = inventory.bin.seen().into_iter().flatten().map(|binned| &binned.app);
-    let by_client: BTreeMap<_, _> =
-        inventory.apps.iter().chain(binned).map(|app| (app.client_id, app)).collect();
+    let mut by_client = BTreeMap::new();
+    for (directory, inventory) in &reading.seen.inventories {
+        let Ok(inventory) = inventory else { continue };
+        let binned = inventory.bin.seen().into_iter().flatten().map(|binned| &binned.app);
+        for app in inventory.apps.iter().chain(binned) {
+            by_client.insert((*directory, app.client_id), app);
+        }
+    }
     reading
         .plan
         .apps
         .values()
         .filter_map(|app| {
-            let found = by_client.get(&app.target.client_id()?)?;
+            let found = by_client.get(&(app.directory?, app.target.client_id()?))?;
             Some((app.key.clone(), (*found).clone()))
         })
         .collect()
@@ -436,14 +434,19 @@ impl Outcome {
         approved: &crate::plan::Approved,
     ) -> BTreeSet<AppKey> {
         let mut again = BTreeSet::new();
-        let mut now = Vec::new();
+        let mut now: BTreeMap<TenantId, Vec<FoundApp>> = BTreeMap::new();
         for (key, end) in ended {
+            let app = approved.plan().apps.get(&key);
+            let mut is = |found: Option<FoundApp>| {
+                if let Some(directory) = app.and_then(|app| app.directory) {
+                    now.entry(directory).or_default().extend(found);
+                }
+            };
             match end {
-                Ended::Done(app) => {
+                Ended::Done(found) => {
                     self.done += 1;
-                    self.steps_done +=
-                        approved.plan().apps.get(&key).map_or(0, |app| app.steps.len());
-                    now.push(app);
+                    self.steps_done += app.map_or(0, |app| app.steps.len());
+                    is(Some(found));
                 }
                 Ended::PlanAgain { done } => {
                     self.steps_done += done;
@@ -452,18 +455,19 @@ impl Outcome {
                 Ended::Failed { failure, done, found, step: _ } => {
                     self.steps_done += done;
                     self.failed.insert(key, failure);
-                    now.extend(found);
+                    is(found);
                 }
                 Ended::Interrupted { done, found } => {
                     self.steps_done += done;
                     self.interrupted.insert(key);
-                    now.extend(found);
+                    is(found);
                 }
             }
         }
-        let home = reading.seen.home;
-        if let Some(Ok(inventory)) = reading.seen.inventories.get_mut(&home) {
-            reading::merge(inventory, now);
+        for (directory, apps) in now {
+            if let Some(Ok(inventory)) = reading.seen.inventories.get_mut(&directory) {
+                reading::merge(inventory, apps);
+            }
         }
         again
     }

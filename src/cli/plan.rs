@@ -82,7 +82,7 @@ pub(super) async fn run(args: PlanArgs, common: Common) -> Result<Verdict, Troub
     ending.annotate(ci::of_plan(plan, &context.manifest));
     ending.summary(|| file::plan_markdown(plan, &whole(), context.is_sandbox()));
     // Of what could not be read nobody may take `changes=false`.
-    if reading.unreadable().is_none() {
+    if reading.unreadable().is_none() && !(plan.is_empty() && plan.summary().unreadable > 0) {
         ending.outputs(!plan.is_empty(), plan.checksum(), plan.summary().manual);
     }
     context.report(|kind| match kind {

@@ -14,10 +14,10 @@ use crate::{
     entra::{self, Operator},
     failure::{Cause, Failure},
     graph::{Ask, Breadth, Known, Missing, Reader, Want, read_directory},
-    ids::{AppKey, ResourceId, TenantId, TenantKey},
-    inventory::{FoundApp, Inventory, Sight},
+    ids::{AppKey, ResourceId, TenantId, TenantKey, UniqueName},
+    inventory::{FoundApp, Inventory, Policies, Sight},
     manifest::Tenant,
-    plan::{self, Needs, Plan, Resolved, Seen, Wish},
+    plan::{self, Needs, Plan, Resolved, Scope, Seen, Wish},
     report::error::Trouble,
     vault::{Records, Vault},
 };
@@ -34,9 +34,13 @@ pub(super) struct Reading {
 }
 
 impl Reading {
-    /// Why the provider's directory could not be read, where it could not.
+    /// Why the provider's directory could not be read, where it could not and an app in scope lives
+    /// there. A customer's directory is a row of its own tenants, never the end of a run.
     pub(super) fn unreadable(&self) -> Option<&Failure> {
-        self.seen.inventories.get(&self.seen.home)?.as_ref().err()
+        let home = self.seen.home;
+        let needed = self.plan.apps.is_empty()
+            || self.plan.apps.values().any(|app| app.directory == Some(home));
+        self.seen.inventories.get(&home)?.as_ref().err().filter(|_| needed)
     }
 
     /// Plans again from what is known now.
@@ -46,7 +50,8 @@ impl Reading {
     }
 }
 
-/// Reads the vault's records, the tenants' directories and the provider's directory, and plans.
+/// Reads the vault's records, the tenants' directories and every directory in which apps of the
+/// scope live, and plans.
 pub(super) async fn read(context: &Context, vault: &Vault, wish: Wish) -> Result<Reading, Trouble> {
     let Context { manifest, scope, cloud, .. } = context;
     let operator = context.operator().await?;
@@ -61,15 +66,51 @@ pub(super) async fn read(context: &Context, vault: &Vault, wish: Wish) -> Result
     let directories = directories(context, &records).await;
     let mut seen =
         Seen { home, directories, inventories: BTreeMap::new(), records, vault: vault.id(), wish };
-    let inventory = inventory(context, &operator, &seen).await;
-    seen.inventories.insert(home, inventory);
+    seen.inventories = stream::iter(parts(context, &seen))
+        .map(|part| {
+            let (operator, seen) = (&operator, &seen);
+            async move { (part.directory, inventory(context, operator, seen, &part).await) }
+        })
+        .buffer_unordered(usize::from(context.common.parallelism))
+        .collect()
+        .await;
     let now = seen.now(Timestamp::now());
-    let requests = match &seen.inventories[&home] {
-        Ok(inventory) => inventory.requests,
-        Err(_) => 0,
-    };
+    let requests = seen.inventories.values().flatten().map(|inventory| inventory.requests).sum();
     let plan = plan::plan(manifest, scope, cloud, &seen, now);
     Ok(Reading { operator, seen, plan, now, requests })
+}
+
+/// A directory, and the part of the scope whose apps live in it.
+struct Part {
+    directory: TenantId,
+    scope: Scope,
+}
+
+/// Every directory to read: the provider's always, for what is left in it shows there; each
+/// customer's in which an app of the scope lives, or in which the vault knows one that the manifest
+/// names no more.
+fn parts(context: &Context, seen: &Seen) -> Vec<Part> {
+    let Context { manifest, scope, .. } = context;
+    let nothing = || Scope { tenants: BTreeSet::new(), apps: BTreeSet::new(), shard: scope.shard };
+    let mut parts = BTreeMap::from([(seen.home, nothing())]);
+    for app in scope.apps.iter().filter_map(|key| manifest.apps.get(key)) {
+        let Some(directory) = seen.directory(app) else { continue };
+        let part = parts.entry(directory).or_insert_with(nothing);
+        part.apps.insert(app.key.clone());
+        let theirs = app.tenants.iter().filter(|key| scope.tenants.contains(*key));
+        part.tenants.extend(theirs.cloned());
+    }
+    if scope.tenants.len() == manifest.tenants.len() || scope.shard.is_some() {
+        let left = seen.records.iter().filter(|(key, record)| {
+            record.client_id.is_some()
+                && !manifest.apps.contains_key(*key)
+                && scope.shard.is_none_or(|shard| shard.holds(key))
+        });
+        for (_, record) in left {
+            parts.entry(record.directory).or_insert_with(nothing);
+        }
+    }
+    parts.into_iter().map(|(directory, scope)| Part { directory, scope }).collect()
 }
 
 /// Each tenant's directory: as the manifest names it, or as its domain resolves now; where asking
@@ -141,19 +182,26 @@ fn same_cloud(theirs: CloudName, ours: CloudName) -> bool {
     login(theirs) == login(ours)
 }
 
-/// Reads the provider's directory: the fleet's listing, and beyond it only what the plan that
-/// follows from that listing would need.
+/// Reads one directory: the fleet's listing, and beyond it only what the plan that follows from
+/// that listing would need.
 async fn inventory(
     context: &Context,
     operator: &Operator,
     seen: &Seen,
+    part: &Part,
 ) -> Result<Inventory, Failure> {
-    let Context { manifest, scope, cloud, network, .. } = context;
-    let reader = Reader::new(network, cloud, seen.home, operator)?;
-    let known: Vec<Known> = seen
+    let Context { manifest, cloud, network, .. } = context;
+    let Part { directory, scope } = part;
+    let reader = Reader::new(network, cloud, *directory, operator)?;
+    let records: Records = seen
         .records
         .iter()
-        .filter(|(key, _)| scope.apps.contains(*key))
+        .filter(|(key, record)| scope.apps.contains(*key) || record.directory == *directory)
+        .map(|(key, record)| (key.clone(), record.clone()))
+        .collect();
+    let known: Vec<Known> = records
+        .iter()
+        .filter(|(key, record)| scope.apps.contains(*key) && record.directory == *directory)
         .filter_map(|(_, record)| {
             Some(Known { client_id: record.client_id?, object_id: record.object_id })
         })
@@ -166,7 +214,7 @@ async fn inventory(
         .collect();
     let needs = |apps: &[FoundApp], now: Timestamp| -> Needs {
         let first = Inventory {
-            directory: seen.home,
+            directory: *directory,
             read_at: now,
             apps: apps.to_vec(),
             others: Sight::NotLooked,
@@ -175,8 +223,14 @@ async fn inventory(
             catalogues: BTreeMap::new(),
             requests: 0,
         };
-        let mut first_seen = seen.clone();
-        first_seen.inventories.insert(seen.home, Ok(first));
+        let first_seen = Seen {
+            home: seen.home,
+            directories: seen.directories.clone(),
+            inventories: BTreeMap::from([(*directory, Ok(first))]),
+            records: records.clone(),
+            vault: seen.vault,
+            wish: seen.wish,
+        };
         plan::plan(manifest, scope, cloud, &first_seen, now).needs(manifest)
     };
     // Both questions are asked of one listing: it is planned once.
@@ -199,29 +253,51 @@ async fn inventory(
     .await
 }
 
-/// Reads apps that were not what the plan took them for, and the policies that they may meet.
+/// Reads apps that were not what the plan took them for, and the policies that they may meet; gives
+/// back those that could not be read again, and why.
 pub(super) async fn read_existing(
     context: &Context,
     reading: &mut Reading,
     apps: &BTreeSet<AppKey>,
-) -> Result<(), Failure> {
-    let home: TenantId = reading.seen.home;
-    let reader = Reader::new(&context.network, &context.cloud, home, &reading.operator)?;
+) -> BTreeMap<AppKey, Failure> {
+    let mut by_directory: BTreeMap<TenantId, Vec<&AppKey>> = BTreeMap::new();
+    for key in apps {
+        let directory = reading.plan.apps.get(key).and_then(|app| app.directory);
+        by_directory.entry(directory.unwrap_or(reading.seen.home)).or_default().push(key);
+    }
+    let mut failed = BTreeMap::new();
+    for (directory, keys) in by_directory {
+        match read_again(context, &reading.operator, directory, &keys).await {
+            Ok((found, policies)) => {
+                if let Some(Ok(inventory)) = reading.seen.inventories.get_mut(&directory) {
+                    merge(inventory, found);
+                    inventory.policies = policies;
+                }
+            }
+            Err(why) => failed.extend(keys.into_iter().map(|key| (key.clone(), why.clone()))),
+        }
+    }
+    reading.plan_again(context);
+    failed
+}
+
+async fn read_again(
+    context: &Context,
+    operator: &Operator,
+    directory: TenantId,
+    apps: &[&AppKey],
+) -> Result<(Vec<FoundApp>, Sight<Policies>), Failure> {
+    let reader = Reader::new(&context.network, &context.cloud, directory, operator)?;
     let mut found = Vec::new();
     for key in apps {
-        let name = crate::ids::UniqueName::of(&context.manifest.fleet, key);
+        let name = UniqueName::of(&context.manifest.fleet, key);
         found.extend(reader.app_by_unique_name(&name).await?);
     }
     let policies = match reader.policies().await {
         Ok(policies) => Sight::Seen(policies),
         Err(failure) => Sight::Hidden(failure),
     };
-    if let Some(Ok(inventory)) = reading.seen.inventories.get_mut(&home) {
-        merge(inventory, found);
-        inventory.policies = policies;
-    }
-    reading.plan_again(context);
-    Ok(())
+    Ok((found, policies))
 }
 
 /// Puts apps as they are now in the place of what the inventory held of them.

@@ -15,10 +15,12 @@ mod request;
 mod tests;
 mod wire;
 mod writer;
+mod writers;
 
 pub use self::{
     read::{Ask, Breadth, Known, Missing, Want, read_directory},
     reader::{Organization, Page, Reader},
     relationships::{Customer, Domains, NoCustomer, Relationships, default_domains},
     writer::{IssuedSecret, ObjectAge, Patch, Removed, Upserted, Writer},
+    writers::Writers,
 };

@@ -5,114 +5,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::{
-    AppPlan, Orphan, Seen, compare,
+    AppPlan, Seen, compare,
     diagnostic::{Code, Diagnostic},
-    marks::{self, Marked},
-    secrets,
+    index::{Index, Ours},
+    marks, secrets,
     step::{Edit, Foreign, Step, Target},
 };
 use crate::{
     connector::known_permission,
-    ids::{AppKey, TenantId, TenantKey, UniqueName},
+    failure::{Cause, Failure},
+    ids::{TenantId, TenantKey, UniqueName},
     inventory::{Binned, FoundApp, Inventory, RestrictionKind, Sight},
     manifest::{App, Credential, Layout, Manifest},
     registration::{Audience, Permission, Registration},
 };
-
-/// The apps of this fleet in the provider's directory, by what their marks say.
-pub(super) struct Index<'a> {
-    ours: BTreeMap<AppKey, Vec<(&'a FoundApp, BTreeSet<TenantId>, bool)>>,
-    conflicts: Vec<Diagnostic>,
-    conflicting: BTreeSet<AppKey>,
-}
-
-impl<'a> Index<'a> {
-    pub(super) fn of(manifest: &Manifest, seen: &'a Seen) -> Self {
-        let mut index =
-            Self { ours: BTreeMap::new(), conflicts: Vec::new(), conflicting: BTreeSet::new() };
-        let Some(Ok(inventory)) = seen.inventories.get(&seen.home) else { return index };
-        let recorded: BTreeMap<_, _> = seen
-            .records
-            .iter()
-            .filter_map(|(key, record)| Some((record.object_id?, key)))
-            .collect();
-        for app in &inventory.apps {
-            match marks::read(&manifest.fleet, app) {
-                Marked::Ours { key, pinned, tagged } => {
-                    index.ours.entry(key).or_default().push((app, pinned, tagged));
-                }
-                Marked::Not => {
-                    // The vault made or adopted it, and somebody took all its marks off.
-                    if let Some(key) = recorded.get(&app.object_id) {
-                        let entry = index.ours.entry((*key).clone()).or_default();
-                        entry.push((app, BTreeSet::new(), false));
-                    }
-                }
-                Marked::Conflicting(why) => {
-                    index.conflicts.push(
-                        Diagnostic::new(
-                            Code::ConflictingMarks,
-                            format!(
-                                "app \"{}\" ({}): {why}",
-                                app.registration.display_name, app.client_id
-                            ),
-                        )
-                        .hint("take the wrong tag off this app; nothing is changed until then"),
-                    );
-                }
-            }
-        }
-        for (key, apps) in &index.ours {
-            if let [(first, ..), (second, ..), ..] = apps.as_slice() {
-                index.conflicting.insert(key.clone());
-                index.conflicts.push(
-                    Diagnostic::new(
-                        Code::ConflictingMarks,
-                        format!(
-                            "{} apps are marked as {key}: {}, {}",
-                            apps.len(),
-                            first.client_id,
-                            second.client_id
-                        ),
-                    )
-                    .hint(
-                        "take the tags off the one that is not ours; nothing is changed until then",
-                    ),
-                );
-            }
-        }
-        index
-    }
-
-    pub(super) fn conflicts(&self) -> &[Diagnostic] {
-        &self.conflicts
-    }
-
-    /// What carries our marks and stands in the manifest no more.
-    pub(super) fn orphans(&self, manifest: &Manifest) -> Vec<Orphan> {
-        self.ours
-            .iter()
-            .filter(|(key, _)| !manifest.apps.contains_key(*key))
-            .flat_map(|(key, apps)| apps.iter().map(move |(app, ..)| (key, *app)))
-            .map(|(key, app)| Orphan {
-                key: key.clone(),
-                display_name: app.registration.display_name.clone(),
-                client_id: app.client_id,
-            })
-            .collect()
-    }
-
-    /// The orphan that was pinned to the same customer: its key was renamed.
-    fn renamed_from(&self, manifest: &Manifest, customer: TenantId) -> Option<&AppKey> {
-        self.ours
-            .iter()
-            .find(|(key, apps)| {
-                !manifest.apps.contains_key(*key)
-                    && apps.iter().any(|(_, pinned, _)| pinned.contains(&customer))
-            })
-            .map(|(key, _)| key)
-    }
-}
 
 pub(super) fn plan(
     manifest: &Manifest,
@@ -126,7 +32,7 @@ pub(super) fn plan(
         display_name: wanted.display_name.clone(),
         layout: wanted.layout,
         connector: wanted.connector,
-        directory: Some(seen.home),
+        directory: seen.directory(wanted),
         target: Target::Unknown,
         steps: Vec::new(),
         pins: BTreeMap::new(),
@@ -138,14 +44,22 @@ pub(super) fn plan(
         plan.diagnostics.push(diagnostic);
         return plan;
     }
-    let inventory = match seen.inventories.get(&seen.home) {
+    let Some(directory) = plan.directory else {
+        plan.diagnostics.extend(wanted.tenants.iter().filter_map(|key| {
+            let why = seen.directories.get(key)?.as_ref().err()?;
+            Some(directory_unknown(key, &why.line(), why.hint.as_deref()))
+        }));
+        return plan;
+    };
+    let inventory = match seen.inventories.get(&directory) {
         Some(Ok(inventory)) => inventory,
         Some(Err(why)) => {
-            plan.diagnostics.push(unreadable(&why.line()));
+            plan.diagnostics.push(unreadable(wanted, why));
             return plan;
         }
         None => {
-            plan.diagnostics.push(unreadable("it was not read"));
+            let why = Failure::new(Cause::Guard, "it was not read");
+            plan.diagnostics.push(unreadable(wanted, &why));
             return plan;
         }
     };
@@ -165,9 +79,9 @@ pub(super) fn plan(
         ));
     }
 
-    let found = index.ours.get(&wanted.key).map_or(&[][..], Vec::as_slice);
+    let found = index.ours(directory, &wanted.key);
     let state = match found {
-        [(app, pinned, tagged)] => State::Found { app, pinned, tagged: *tagged },
+        [Ours { app, pinned, tagged }] => State::Found { app, pinned, tagged: *tagged },
         [] => match in_bin(manifest, wanted, inventory) {
             Some(binned) => State::InBin(binned),
             None => State::Absent,
@@ -181,6 +95,10 @@ pub(super) fn plan(
         }
     };
     plan.target = state.target();
+    if let Some(elsewhere) = lives_elsewhere(wanted, directory, seen) {
+        plan.diagnostics.push(elsewhere);
+        return plan;
+    }
     if !pin(&mut plan, wanted, &state, seen) {
         return plan;
     }
@@ -222,8 +140,31 @@ impl<'a> State<'a> {
     }
 }
 
-fn unreadable(why: &str) -> Diagnostic {
-    Diagnostic::new(Code::Unreadable, format!("the provider's directory could not be read: {why}"))
+/// The vault's app lives in another directory than the manifest now says: making it anew here would
+/// throw away what still opens the old one.
+fn lives_elsewhere(wanted: &App, directory: TenantId, seen: &Seen) -> Option<Diagnostic> {
+    let record = seen.records.get(&wanted.key)?;
+    record.client_id.filter(|_| record.directory != directory).map(|client| {
+        Diagnostic::new(
+            Code::DirectoryChanged,
+            format!(
+                "its app {client} lives in directory {}, and the manifest wants it in {directory}",
+                record.directory
+            ),
+        )
+        .hint(
+            "offboard it first, or give the new one a key of its own; `layout` says where it lives",
+        )
+    })
+}
+
+fn unreadable(wanted: &App, why: &Failure) -> Diagnostic {
+    let whose = match wanted.layout {
+        Layout::PerTenant | Layout::Shared => "the provider's directory",
+        Layout::InTenant => "the customer's directory",
+    };
+    let said = why.line();
+    Diagnostic::new(Code::Unreadable, format!("{whose} could not be read: {said}"))
         .hint("tenantry doctor shows the operator's identity and rights")
 }
 
@@ -378,11 +319,9 @@ fn difference(
     match state {
         State::Absent => {
             twins(plan, inventory, wanted);
-            let renamed = plan
-                .pins
-                .values()
-                .filter(|_| wanted.layout == Layout::PerTenant)
-                .find_map(|customer| index.renamed_from(manifest, *customer));
+            let renamed = plan.pins.values().find_map(|customer| {
+                index.renamed_from(manifest, wanted.layout, inventory.directory, *customer)
+            });
             if let Some(old) = renamed {
                 plan.diagnostics.push(
                     Diagnostic::new(

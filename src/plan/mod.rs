@@ -6,6 +6,7 @@
 mod app;
 mod compare;
 pub mod diagnostic;
+mod index;
 pub mod manual;
 pub mod marks;
 mod permit;
@@ -34,7 +35,7 @@ use crate::{
     failure::Failure,
     ids::{AppKey, ClientId, FleetName, ResourceId, TenantId, TenantKey, VaultId},
     inventory::{Inventories, Inventory},
-    manifest::{Layout, Manifest},
+    manifest::{App, Layout, Manifest},
     shard::Shard,
     vault::Records,
 };
@@ -124,11 +125,22 @@ pub struct Percent(pub u8);
 const FEW_APPS: usize = 10;
 
 impl Seen {
-    /// The server's clock where the provider's directory was read; `fallback` where it was not.
+    /// The server's clock where the provider's directory was read, else another directory's;
+    /// `fallback` where none was.
     pub fn now(&self, fallback: Timestamp) -> Timestamp {
-        match self.inventories.get(&self.home) {
-            Some(Ok(inventory)) => inventory.read_at,
-            Some(Err(_)) | None => fallback,
+        let read_at = |directory| Some(self.inventories.get(directory)?.as_ref().ok()?.read_at);
+        read_at(&self.home)
+            .or_else(|| self.inventories.keys().filter_map(read_at).max())
+            .unwrap_or(fallback)
+    }
+
+    /// The directory in which an app lives; nothing where its customer's is not known.
+    pub fn directory(&self, app: &App) -> Option<TenantId> {
+        match app.layout {
+            Layout::PerTenant | Layout::Shared => Some(self.home),
+            Layout::InTenant => app.tenants.iter().find_map(|key| {
+                self.directories.get(key)?.as_ref().ok().map(|resolved| resolved.id)
+            }),
         }
     }
 }
@@ -214,6 +226,8 @@ pub struct TenantPlan {
 pub struct Orphan {
     /// The key in its marks.
     pub key: AppKey,
+    /// The directory it lives in.
+    pub directory: TenantId,
     /// What it is called.
     pub display_name: String,
     /// Its client id.
@@ -315,7 +329,7 @@ pub fn plan(
     seen: &Seen,
     now: Timestamp,
 ) -> Plan {
-    let index = app::Index::of(manifest, seen);
+    let index = index::Index::of(manifest, seen);
     let mut diagnostics = index.conflicts().to_vec();
     if let Some(Ok(inventory)) = seen.inventories.get(&seen.home) {
         diagnostics.extend(unseen(inventory));
@@ -341,7 +355,7 @@ pub fn plan(
         apps,
         tenants,
         orphans: index
-            .orphans(manifest)
+            .orphans(manifest, seen)
             .into_iter()
             .filter(|orphan| scope.shard.is_none_or(|shard| shard.holds(&orphan.key)))
             .collect(),
