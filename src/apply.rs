@@ -18,18 +18,18 @@ use crate::{
     failure::{Cause, Failure},
     graph::{ObjectAge, Patch, Upserted, Writer, Writers},
     ids::{AppKey, CredentialName, Nonce, UniqueName},
-    inventory::{FoundApp, FoundSecret},
+    inventory::{FoundApp, FoundFederated, FoundSecret},
     lifetime::Lifetime,
     plan::{
-        AppPlan, Approved,
+        AppPlan, Approved, federated,
         secrets::is_there,
         step::{Edit, Step},
     },
     registration::Registration,
     stop::{PATIENCE, Stop},
     vault::{
-        AuditEntry, CredentialKind, CredentialRecord, CredentialState, Record, TenantRecord,
-        VaultError, VaultWriter,
+        AuditEntry, CredentialKind, CredentialRecord, CredentialState, Federation, Record,
+        TenantRecord, VaultError, VaultWriter,
     },
 };
 
@@ -279,6 +279,9 @@ impl<'a> Course<'a> {
                 now,
             ));
         }
+        if app.steps.iter().any(|step| matches!(step, Step::AddFederated { .. })) {
+            record.federated = Federation::Meant;
+        }
         if stale {
             hands.vault.drop_values(&record).await?;
         } else if known.as_ref() != Some(&record) {
@@ -294,7 +297,7 @@ impl<'a> Course<'a> {
                 return Ok(Next::PlanAgain);
             }
             Step::CreateApplication { unique_name, registration } => {
-                self.create(unique_name, registration).await?;
+                self.create(unique_name, registration, hands).await?;
             }
             Step::PatchApplication { object_id, edits } => {
                 self.writer.patch(*object_id, &patch(edits), self.age).await?;
@@ -312,14 +315,52 @@ impl<'a> Course<'a> {
                 hands.vault.write_record(&self.record).await?;
             }
             Step::AddSecret { lifetime, .. } => self.add_secret(*lifetime, hands).await?,
+            Step::AddFederated { name, trusts } => {
+                let object = self.object()?;
+                let made = self.writer.add_federated(object, name, trusts, self.age).await?;
+                self.trusted(|all| all.push(made));
+            }
+            Step::UpdateFederated { id, name: _, change } => {
+                let object = self.object()?;
+                self.writer.update_federated(object, *id, &change.to).await?;
+                self.trusted(|all| {
+                    for one in all.iter_mut().filter(|one| one.id == *id) {
+                        one.trusts.clone_from(&change.to);
+                    }
+                });
+            }
+            Step::RemoveFederated { id, .. } => {
+                let object = self.object()?;
+                self.writer.remove_federated(object, *id).await?;
+                self.trusted(|all| all.retain(|one| one.id != *id));
+                self.forget_federation(hands).await?;
+            }
         }
         Ok(Next::Step)
+    }
+
+    /// Changes what is known of the app's federated credentials.
+    fn trusted(&mut self, change: impl FnOnce(&mut Vec<FoundFederated>)) {
+        if let Some(found) = &mut self.found {
+            change(found.federated.get_or_insert_default());
+        }
+    }
+
+    /// Once none of ours is left, nobody has to look for them any more.
+    async fn forget_federation(&mut self, hands: &Hands<'_>) -> Result<(), Halt> {
+        let left = self.found.as_ref().and_then(|found| found.federated.as_deref());
+        if left.is_some_and(|all| !all.iter().any(|one| federated::is_ours(&one.name))) {
+            self.record.federated = Federation::None;
+            hands.vault.write_record(&self.record).await?;
+        }
+        Ok(())
     }
 
     async fn create(
         &mut self,
         unique_name: &UniqueName,
         registration: &Registration,
+        hands: &Hands<'_>,
     ) -> Result<(), Halt> {
         match self.writer.upsert(unique_name, registration).await? {
             Upserted::Created(found) => {
@@ -327,6 +368,10 @@ impl<'a> Course<'a> {
                 self.record.object_id = Some(found.object_id);
                 self.found = Some(*found);
                 self.age = ObjectAge::JustMade;
+                // A secret's value is written with the ids; of an app without one nothing else is.
+                if self.intent.is_none() {
+                    hands.vault.write_record(&self.record).await?;
+                }
                 Ok(())
             }
             Upserted::Existed | Upserted::ExistedAfterRepeat => Err(Halt::Exists),
@@ -377,14 +422,20 @@ impl<'a> Course<'a> {
             Step::RestoreApplication { .. }
             | Step::CreateApplication { .. }
             | Step::PatchApplication { .. }
-            | Step::RemoveSecret { .. } => None,
+            | Step::RemoveSecret { .. }
+            | Step::AddFederated { .. }
+            | Step::UpdateFederated { .. }
+            | Step::RemoveFederated { .. } => None,
         };
         let key_id = match step {
             Step::RemoveSecret { key_id, .. } => Some(*key_id),
             Step::AddSecret { .. } => secret.and_then(|secret| secret.key_id),
             Step::RestoreApplication { .. }
             | Step::CreateApplication { .. }
-            | Step::PatchApplication { .. } => None,
+            | Step::PatchApplication { .. }
+            | Step::AddFederated { .. }
+            | Step::UpdateFederated { .. }
+            | Step::RemoveFederated { .. } => None,
         };
         let mut entry = AuditEntry::new(Timestamp::now(), hands.who, "apply")
             .step(step.kind())
@@ -397,6 +448,12 @@ impl<'a> Course<'a> {
         }
         if let Some(key) = key_id {
             entry = entry.id("keyId", key);
+        }
+        if let Step::AddFederated { name, .. }
+        | Step::UpdateFederated { name, .. }
+        | Step::RemoveFederated { name, .. } = step
+        {
+            entry = entry.id("name", name);
         }
         hands.vault.audit(entry).await?;
         hands.events.say(Event::StepDone {

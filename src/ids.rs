@@ -95,6 +95,9 @@ guid_id!(
 /// Marker: an application object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Application {}
+/// Marker: a federated identity credential.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FederatedCredential {}
 /// Marker: a service principal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ServicePrincipal {}

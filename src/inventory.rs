@@ -6,9 +6,12 @@ use jiff::Timestamp;
 
 use crate::{
     failure::Failure,
-    ids::{Application, ClientId, KeyId, ObjectId, PermissionId, ResourceId, TenantId, UniqueName},
+    ids::{
+        Application, ClientId, FederatedCredential, KeyId, ObjectId, PermissionId, ResourceId,
+        TenantId, UniqueName,
+    },
     lifetime::Lifetime,
-    registration::{PermissionKind, Registration},
+    registration::{Federated, PermissionKind, Registration},
 };
 
 /// A client secret as a directory shows it: everything but its value.
@@ -22,6 +25,17 @@ pub struct FoundSecret {
     pub start: Option<Timestamp>,
     /// `endDateTime`
     pub end: Option<Timestamp>,
+}
+
+/// A federated identity credential as a directory shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundFederated {
+    /// `id`
+    pub id: ObjectId<FederatedCredential>,
+    /// `name`
+    pub name: String,
+    /// `issuer`, `subject`, and the one of `audiences`.
+    pub trusts: Federated,
 }
 
 /// An app registration as a directory holds it.
@@ -39,6 +53,8 @@ pub struct FoundApp {
     pub secrets: Vec<FoundSecret>,
     /// How many certificates it has; none of them is ours.
     pub certificates: usize,
+    /// Its federated identity credentials; nothing where nobody asked for them.
+    pub federated: Option<Vec<FoundFederated>>,
     /// `createdDateTime`
     pub created: Option<Timestamp>,
 }

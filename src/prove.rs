@@ -9,10 +9,11 @@ mod held;
 mod reader;
 #[cfg(test)]
 mod tests;
+mod wallet;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Mutex, PoisonError},
 };
 
 use futures::{StreamExt, future, stream};
@@ -25,22 +26,22 @@ use self::{
 pub use self::{
     held::{Held, held},
     reader::{Entry, Missing, Reader, Unready, enter, readers},
+    wallet::{Shows, Wallet},
 };
 use crate::{
     cloud::Cloud,
     connector::{Needs, steers_the_sign_in},
     defender,
-    entra::{AppToken, UserToken},
+    entra::{AppToken, ClientProof, UserToken},
     failure::{Cause, Failure},
     http::Network,
     ids::{AppKey, Nonce, ResourceId, TenantKey},
-    manifest::Manifest,
+    manifest::{App, Credential, Manifest},
     plan::{Plan, Seen, secrets},
     registration::PermissionKind,
-    secret::Secret,
     status::{AccessProof, Proofs, RefreshProof, TokenProof},
     stop::Stop,
-    vault::{Vault, VaultWriter},
+    vault::{CredentialRecord, Vault, VaultWriter},
 };
 
 /// One tenant to ask about.
@@ -55,9 +56,9 @@ pub struct Question {
 }
 
 impl Question {
-    /// The tenant, its app, and the secret that is asked with.
-    pub fn credential(&self) -> (TenantKey, AppKey, Nonce) {
-        (self.who.tenant.clone(), self.who.app.clone(), self.who.nonce.clone())
+    /// The tenant, its app, and the credential in the vault that is asked with, if it is one.
+    pub fn credential(&self) -> (TenantKey, AppKey, Option<Nonce>) {
+        (self.who.tenant.clone(), self.who.app.clone(), self.who.shows.nonce().cloned())
     }
 
     /// Whose app, with which secret, where, and as whom it reads.
@@ -79,7 +80,17 @@ impl Question {
     }
 }
 
-/// The questions that can be asked: of every tenant whose app exists and has a live secret here.
+/// What an app has to show; nothing where it shall have a secret and has none.
+fn shown(app: &App, secret: Option<&CredentialRecord>, now: Timestamp) -> Option<Shows> {
+    match &app.credential {
+        Credential::Secret | Credential::Certificate => secret
+            .map(|live| Shows::Secret { nonce: live.nonce.clone(), age: age(live.start, now) }),
+        Credential::Federated(trusted) => Some(Shows::Issued(trusted.clone())),
+    }
+}
+
+/// The questions that can be asked: of every tenant whose app exists and has something
+/// to show.
 pub fn questions(manifest: &Manifest, plan: &Plan, seen: &Seen, now: Timestamp) -> Vec<Question> {
     let mut questions = Vec::new();
     for planned in plan.tenants.values() {
@@ -91,7 +102,7 @@ pub fn questions(manifest: &Manifest, plan: &Plan, seen: &Seen, now: Timestamp) 
             let inventory = seen.inventories.get(&app_plan.directory?)?.as_ref().ok()?;
             let found = inventory.apps.iter().find(|found| found.client_id == client)?;
             let record = seen.records.get(&tenant.app)?;
-            let live = secrets::newest_live(&found.secrets, Some(record), now)?;
+            let live = secrets::newest_live(&found.secrets, Some(record), now);
             let needs = tenant.connector.needs();
             let mut apis: BTreeMap<ResourceId, BTreeSet<String>> = BTreeMap::new();
             for permission in &app.permissions {
@@ -105,8 +116,7 @@ pub fn questions(manifest: &Manifest, plan: &Plan, seen: &Seen, now: Timestamp) 
                     directory: planned.directory?,
                     app: tenant.app.clone(),
                     client,
-                    nonce: live.nonce.clone(),
-                    age: age(live.start, now),
+                    shows: shown(app, live, now)?,
                     sign_in_as: tenant.sign_in_as.clone(),
                     scopes: app.sign_in_scopes(),
                 },
@@ -138,8 +148,8 @@ pub struct Asking<'a> {
     pub network: &'a Network,
     /// The cloud.
     pub cloud: &'a Cloud,
-    /// Where the secrets are.
-    pub vault: &'a Vault,
+    /// What the apps show.
+    pub wallet: Wallet<'a>,
     /// Who keeps new refresh tokens.
     pub keeper: Keeper<'a>,
     /// What sign-ins of this same run gave.
@@ -155,7 +165,7 @@ pub struct Asking<'a> {
 /// Asks them all, side by side; one tenant's trouble stays its own.
 pub async fn prove(asking: &Asking<'_>, questions: Vec<Question>) -> Proofs {
     let proofs: Mutex<Proofs> = Mutex::default();
-    let values = values(asking.vault, questions.iter().map(|question| &question.who)).await;
+    let values = values(&asking.wallet, questions.iter().map(|question| &question.who)).await;
     let tokens = AppTokens::new(asking.network, asking.cloud);
     side_by_side(asking, &questions, async |question| {
         let answer = ask(asking, &tokens, question, value_of(&values, &question.who)).await;
@@ -174,14 +184,14 @@ pub async fn prove(asking: &Asking<'_>, questions: Vec<Question>) -> Proofs {
 /// Uses every held refresh token once, side by side, and keeps what comes in its place.
 pub async fn refresh(asking: &Asking<'_>, held: &[Held]) -> BTreeMap<TenantKey, RefreshProof> {
     let proofs: Mutex<BTreeMap<TenantKey, RefreshProof>> = Mutex::default();
-    let values = values(asking.vault, held.iter()).await;
+    let values = values(&asking.wallet, held.iter()).await;
     side_by_side(asking, held, async |held| {
-        let Asking { network, cloud, vault, keeper, fresh, .. } = asking;
+        let Asking { network, cloud, wallet, keeper, fresh, .. } = asking;
         let proof = match value_of(&values, held) {
             Err(why) => Some(RefreshProof::NoKey(why.to_owned())),
-            Ok(secret) => {
-                let fresh = fresh.get(&held.tenant);
-                use_token(held, network, cloud, vault, keeper, secret, fresh).await.map(|u| u.proof)
+            Ok(proof) => {
+                let (fresh, vault) = (fresh.get(&held.tenant), wallet.vault);
+                use_token(held, network, cloud, vault, keeper, proof, fresh).await.map(|u| u.proof)
             }
         };
         let mut proofs = proofs.lock().unwrap_or_else(PoisonError::into_inner);
@@ -206,26 +216,25 @@ async fn side_by_side<'a, T>(asking: &Asking<'_>, all: &'a [T], each: impl Async
     }
 }
 
-type Values = BTreeMap<(AppKey, Nonce), Result<Arc<Secret<String>>, String>>;
+type Values = BTreeMap<(AppKey, Option<Nonce>), Result<ClientProof, String>>;
 
-/// Each secret once, however many tenants share its app.
-async fn values(vault: &Vault, all: impl Iterator<Item = &Held>) -> Values {
+/// What each app shows, once, however many tenants share it.
+async fn values(wallet: &Wallet<'_>, all: impl Iterator<Item = &Held>) -> Values {
     let mut values = Values::new();
     for who in all {
-        let key = (who.app.clone(), who.nonce.clone());
+        let key = (who.app.clone(), who.shows.nonce().cloned());
         if let std::collections::btree_map::Entry::Vacant(free) = values.entry(key) {
-            let value = vault.value(&who.app, &who.nonce).await;
-            free.insert(value.map(Arc::new).map_err(|error| error.to_string()));
+            free.insert(wallet.proof(&who.app, &who.shows).await);
         }
     }
     values
 }
 
-fn value_of<'v>(values: &'v Values, who: &Held) -> Result<&'v Secret<String>, &'v str> {
-    match values.get(&(who.app.clone(), who.nonce.clone())) {
+fn value_of<'v>(values: &'v Values, who: &Held) -> Result<&'v ClientProof, &'v str> {
+    match values.get(&(who.app.clone(), who.shows.nonce().cloned())) {
         Some(Ok(value)) => Ok(value),
         Some(Err(why)) => Err(why),
-        None => Err("its secret was not looked for"),
+        None => Err("what it shows was not looked for"),
     }
 }
 
@@ -240,12 +249,13 @@ async fn ask(
     asking: &Asking<'_>,
     tokens: &AppTokens<'_>,
     question: &Question,
-    secret: Result<&Secret<String>, &str>,
+    proof: Result<&ClientProof, &str>,
 ) -> Answer {
-    let Asking { network, cloud, vault, keeper, fresh, .. } = asking;
+    let Asking { network, cloud, wallet, keeper, fresh, .. } = asking;
+    let vault = wallet.vault;
     let Question { who, needs, apis } = question;
-    let secret = match secret {
-        Ok(secret) => secret,
+    let proof = match proof {
+        Ok(proof) => proof,
         Err(why) => {
             let token = TokenProof::NoKey(why.to_owned());
             let refresh =
@@ -253,7 +263,7 @@ async fn ask(
             return Answer { token, refresh, access: None };
         }
     };
-    let shown = Shown { client: who.client, secret, age: who.age };
+    let shown = Shown { client: who.client, proof, age: who.shows.age() };
     let app_tokens = future::join_all(
         apis.keys().map(async |api| (*api, tokens.token(shown, who.directory, *api).await)),
     );
@@ -262,7 +272,7 @@ async fn ask(
         if !needs.delegated {
             return None;
         }
-        use_token(who, network, cloud, vault, keeper, secret, fresh.get(&who.tenant)).await
+        use_token(who, network, cloud, vault, keeper, proof, fresh.get(&who.tenant)).await
     };
     let (app_tokens, used) = future::join(app_tokens, signed_in).await;
     let app_tokens: BTreeMap<_, _> = app_tokens.into_iter().collect();

@@ -146,6 +146,19 @@ pub struct Links {
     pub terms: Option<String>,
 }
 
+/// Whose tokens an app accepts in place of a secret of its own
+/// (<https://learn.microsoft.com/en-us/graph/api/resources/federatedidentitycredential>).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Federated {
+    /// The issuer's URL, to the letter.
+    pub issuer: String,
+    /// The subject that its tokens name, to the letter.
+    pub subject: String,
+    /// The audience that they name.
+    pub audience: String,
+}
+
 /// What an app registration is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]

@@ -38,7 +38,7 @@ use crate::{
         progress::{Bar, Phase},
         status as status_words,
     },
-    status::{FacetName, Status, WaitingFor},
+    status::{FacetName, State, Status, WaitingFor},
     vault::VaultWriter,
     verdict::Verdict,
 };
@@ -251,7 +251,11 @@ struct Round {
 /// Whose turn it is by what was just proved.
 fn turns(status: &Status, tenant: &TenantKey) -> Option<ManualKind> {
     let tenant = status.tenants.iter().find(|status| status.key == *tenant)?;
-    if tenant.waits(FacetName::Consent, WaitingFor::CustomerAdmin) {
+    let consent = tenant.facet(FacetName::Consent);
+    // Where nobody here can tell whether they accepted, they are asked all the same.
+    let untold = consent.state == State::Unknown
+        && consent.next_step.as_ref().is_some_and(|step| step.link.is_some());
+    if untold || tenant.waits(FacetName::Consent, WaitingFor::CustomerAdmin) {
         return Some(ManualKind::AdminConsent);
     }
     [FacetName::Consent, FacetName::Token]
@@ -308,8 +312,7 @@ fn asks(
                 app_name: app.display_name.to_string(),
                 directory: held.directory,
                 client: held.client,
-                secret: held.nonce.clone(),
-                age: held.age,
+                shows: held.shows.clone(),
                 what,
             })
         })
@@ -373,6 +376,7 @@ async fn phase(
         network: context.network.clone(),
         cloud: context.cloud.clone(),
         vault: writer.clone(),
+        issuers: context.issuers.clone(),
         who: who(reading).await,
         events: context.events.clone(),
         privileged,

@@ -13,7 +13,7 @@ use tokio::sync::OnceCell;
 use super::{Common, output};
 use crate::{
     cloud::{Cloud, CloudName},
-    entra::{self, Operator},
+    entra::{self, Issuers, Operator},
     event::{Event, Events, Stamped},
     failure::Failure,
     http::{Network, NetworkOptions, Notice, Trust},
@@ -114,6 +114,8 @@ pub(super) struct Context {
     pub(super) scope: Scope,
     pub(super) cloud: Cloud,
     pub(super) network: Network,
+    /// Who issues tokens to this process.
+    pub(super) issuers: Issuers,
     pub(super) progress: Progress,
     pub(super) stop: Stop,
     pub(super) events: Events,
@@ -167,6 +169,7 @@ impl Context {
             manifest,
             scope,
             cloud,
+            issuers: Issuers::of_this_process(&network),
             network,
             progress,
             stop,

@@ -97,7 +97,7 @@ pub(super) async fn run(args: IncidentsArgs, common: Common) -> Result<Verdict, 
     let reading = Reading {
         network: &context.network,
         cloud: &context.cloud,
-        vault: &vault,
+        wallet: prove::Wallet { vault: &vault, issuers: &context.issuers },
         keeper: turn.as_ref().map_or_else(nobody, proving::Turn::keeper),
         parallelism: usize::from(context.common.parallelism),
         stop: &context.stop,

@@ -9,7 +9,7 @@ use crate::{
     entra::UserToken,
     event::Event,
     ids::{AppKey, Nonce, TenantKey},
-    prove::{self, Asking, Keeper},
+    prove::{self, Asking, Keeper, Wallet},
     report::{progress::Phase, tokens},
     status::{self, FacetName, Proofs, RefreshProof, State, Status, TokenProof, WaitingFor},
     vault::{ConsentSeen, CredentialState, TenantSeen, Vault, VaultError, VaultWriter},
@@ -50,7 +50,7 @@ impl Turn {
 pub(super) struct Asked {
     proofs: Proofs,
     /// What each tenant was asked with.
-    credentials: BTreeMap<TenantKey, (AppKey, Nonce)>,
+    credentials: BTreeMap<TenantKey, (AppKey, Option<Nonce>)>,
 }
 
 impl Asked {
@@ -93,7 +93,7 @@ impl Asked {
             if matches!(self.proofs.tokens.get(tenant), Some(TokenProof::Granted { .. }))
                 || matches!(self.proofs.refreshes.get(tenant), Some(RefreshProof::Refreshed { .. }))
             {
-                accepted.entry(app.clone()).or_default().insert(nonce.clone());
+                accepted.entry(app.clone()).or_default().extend(nonce.clone());
             }
         }
         let status = self.status(context, reading, as_of.unwrap_or(reading.now));
@@ -151,7 +151,7 @@ pub(super) async fn ask(
     let asking = Asking {
         network,
         cloud,
-        vault,
+        wallet: Wallet { vault, issuers: &context.issuers },
         keeper,
         fresh,
         parallelism: usize::from(context.common.parallelism),

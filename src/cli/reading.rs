@@ -16,10 +16,10 @@ use crate::{
     graph::{Ask, Breadth, Known, Missing, Reader, Want, read_directory},
     ids::{AppKey, ResourceId, TenantId, TenantKey, UniqueName},
     inventory::{FoundApp, Inventory, Policies, Sight},
-    manifest::Tenant,
+    manifest::{Credential, Tenant},
     plan::{self, Needs, Plan, Resolved, Scope, Seen, Wish},
     report::error::Trouble,
-    vault::{Records, Vault},
+    vault::{Federation, Records, Vault},
 };
 
 /// What was read, and the plan that follows from it.
@@ -190,9 +190,9 @@ async fn inventory(
     seen: &Seen,
     part: &Part,
 ) -> Result<Inventory, Failure> {
-    let Context { manifest, cloud, network, .. } = context;
+    let Context { manifest, cloud, .. } = context;
     let Part { directory, scope } = part;
-    let reader = Reader::new(network, cloud, *directory, operator)?;
+    let reader = reader(context, operator, *directory, &seen.records, scope.apps.iter())?;
     let records: Records = seen
         .records
         .iter()
@@ -253,6 +253,24 @@ async fn inventory(
     .await
 }
 
+/// A reader of a directory; it asks for federated credentials only where one of these apps shall
+/// have some, or may have some of ours.
+fn reader<'k>(
+    context: &Context,
+    operator: &Operator,
+    directory: TenantId,
+    records: &Records,
+    mut apps: impl Iterator<Item = &'k AppKey>,
+) -> Result<Reader, Failure> {
+    let reader = Reader::new(&context.network, &context.cloud, directory, operator)?;
+    let federated = apps.any(|key| {
+        let wanted = context.manifest.apps.get(key).map(|app| &app.credential);
+        matches!(wanted, Some(Credential::Federated(_)))
+            || records.get(key).is_some_and(|record| record.federated == Federation::Meant)
+    });
+    Ok(if federated { reader.with_federated() } else { reader })
+}
+
 /// Reads apps that were not what the plan took them for, and the policies that they may meet; gives
 /// back those that could not be read again, and why.
 pub(super) async fn read_existing(
@@ -267,7 +285,8 @@ pub(super) async fn read_existing(
     }
     let mut failed = BTreeMap::new();
     for (directory, keys) in by_directory {
-        match read_again(context, &reading.operator, directory, &keys).await {
+        match read_again(context, &reading.operator, directory, &reading.seen.records, &keys).await
+        {
             Ok((found, policies)) => {
                 if let Some(Ok(inventory)) = reading.seen.inventories.get_mut(&directory) {
                     merge(inventory, found);
@@ -285,9 +304,10 @@ async fn read_again(
     context: &Context,
     operator: &Operator,
     directory: TenantId,
+    records: &Records,
     apps: &[&AppKey],
 ) -> Result<(Vec<FoundApp>, Sight<Policies>), Failure> {
-    let reader = Reader::new(&context.network, &context.cloud, directory, operator)?;
+    let reader = reader(context, operator, directory, records, apps.iter().copied())?;
     let mut found = Vec::new();
     for key in apps {
         let name = UniqueName::of(&context.manifest.fleet, key);

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     ids::TenantKey,
-    prove::{self, Asking, Keeper},
+    prove::{self, Asking, Keeper, Wallet},
     report::{
         error::Trouble,
         progress::Phase,
@@ -51,7 +51,7 @@ pub(super) async fn refresh(common: Common) -> Result<Verdict, Trouble> {
     let asking = Asking {
         network: &context.network,
         cloud: &context.cloud,
-        vault: &vault,
+        wallet: Wallet { vault: &vault, issuers: &context.issuers },
         keeper: Keeper::Writer(&writer),
         fresh: &BTreeMap::new(),
         parallelism: usize::from(context.common.parallelism),

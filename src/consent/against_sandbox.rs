@@ -10,11 +10,11 @@ use super::*;
 use crate::{
     cloud::Cloud,
     connector::{GRAPH, known_permission},
-    entra::Operator,
+    entra::{Issuers, Operator, SecretAge},
     event::Events,
     graph::{ObjectAge, Upserted, Writer},
     http::{Network, NetworkOptions, Trust},
-    ids::{CredentialName, FleetName, UniqueName},
+    ids::{CredentialName, FleetName, Nonce, UniqueName},
     manifest::LOOPBACK_PAGE,
     plan::Permit,
     registration::{Audience, Links, Permission, PermissionKind, Registration},
@@ -148,8 +148,7 @@ impl Scene {
             app_name: wanted.display_name,
             directory,
             client: app.client_id,
-            secret: nonce,
-            age: SecretAge::Settled,
+            shows: Shows::Secret { nonce, age: SecretAge::Settled },
             what: What::AdminConsent {
                 landing: Some(RedirectUri::new(LOOPBACK_PAGE)),
                 then: Some(reader),
@@ -157,6 +156,7 @@ impl Scene {
             },
         };
         let office = Office {
+            issuers: Issuers::of_this_process(&network),
             network,
             cloud,
             vault: vault.clone(),

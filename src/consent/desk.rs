@@ -18,13 +18,14 @@ use super::{
 };
 use crate::{
     cloud::Cloud,
-    entra::{self, Api, Asker, Code, Pkce, SignIn, UserToken},
+    entra::{self, Api, Asker, ClientProof, Code, Issuers, Pkce, SignIn, UserToken},
     event::{Event, Events},
     failure::{Cause, Failure},
     http::{Network, hint_for_code},
     ids::TenantKey,
     links,
     plan::manual::ManualKind,
+    prove::Wallet,
     registration::RedirectUri,
     secret::Secret,
     vault::{AuditEntry, ConsentDenied, VaultWriter},
@@ -46,6 +47,8 @@ pub struct Office {
     pub cloud: Cloud,
     /// Where refresh tokens and refusals are kept.
     pub vault: Arc<VaultWriter>,
+    /// Who issues tokens to this process.
+    pub issuers: Issuers,
     /// The operator's name, for the audit.
     pub who: String,
     /// Who is told.
@@ -405,15 +408,14 @@ impl Desk {
             return Err(sign_in::wrong_directory(ask, said));
         }
         let Office { network, cloud, .. } = &self.office;
-        let secret = self.secret(ask).await?;
+        let proof = self.proof(ask).await?;
         let ShownBy { api, scope, roles } = shown_by;
         let api = Api { id: *api, scope };
         let mut last = None;
         for wait in PATIENCE {
             tokio::time::sleep(wait).await;
-            match entra::app_token(network, cloud, ask.directory, ask.client, &secret, api, ask.age)
-                .await
-            {
+            let (directory, age) = (ask.directory, ask.shows.age());
+            match entra::app_token(network, cloud, directory, ask.client, &proof, api, age).await {
                 Ok(token) => {
                     let lacks: Vec<_> =
                         roles.difference(&token.roles).map(String::as_str).collect();
@@ -440,24 +442,27 @@ impl Desk {
         let (What::SignIn(reader), Some(redirect)) = (&ask.what, &attempt.redirect) else {
             return Err(Failure::new(Cause::Garbled, Unreadable::OtherKind.to_string()));
         };
-        let Office { network, cloud, vault, who, events: _, privileged } = &self.office;
-        let secret = self.secret(ask).await?;
+        let Office { network, cloud, vault, issuers: _, who, events: _, privileged } = &self.office;
+        let proof = self.proof(ask).await?;
         let asker = Asker {
             network,
             cloud,
             directory: ask.directory,
             client: ask.client,
-            secret: &secret,
-            age: ask.age,
+            proof: &proof,
+            age: ask.shows.age(),
         };
         let code = Code { code, redirect, verifier: attempt.pkce.verifier() };
         sign_in::finish(ask, reader, &asker, &code, vault, who, *privileged).await
     }
 
-    async fn secret(&self, ask: &Ask) -> Result<Secret<String>, Failure> {
-        self.office.vault.value(&ask.app, &ask.secret).await.map_err(|error| {
-            Failure::new(Cause::Guard, format!("the app's secret cannot be read: {error}"))
-                .hint("run it where the vault's key is")
+    async fn proof(&self, ask: &Ask) -> Result<ClientProof, Failure> {
+        let Office { vault, issuers, .. } = &self.office;
+        let wallet = Wallet { vault, issuers };
+        wallet.proof(&ask.app, &ask.shows).await.map_err(|why| {
+            Failure::new(Cause::Guard, format!("the app cannot sign in here: {why}")).hint(
+                "run it where the vault's key is, or where one of the app's issuers gives a token",
+            )
         })
     }
 }

@@ -19,9 +19,9 @@ mod tests;
 use std::collections::BTreeSet;
 
 use crate::{
-    entra::SecretAge,
-    ids::{AppKey, ClientId, Nonce, ResourceId, TenantId, TenantKey},
+    ids::{AppKey, ClientId, ResourceId, TenantId, TenantKey},
     plan::manual::ManualKind,
+    prove::Shows,
     registration::RedirectUri,
 };
 
@@ -49,10 +49,8 @@ pub struct Ask {
     pub directory: TenantId,
     /// The app's client id.
     pub client: ClientId,
-    /// The app's secret in the vault.
-    pub secret: Nonce,
-    /// How old that is.
-    pub age: SecretAge,
+    /// What the app shows.
+    pub shows: Shows,
     /// What is asked.
     pub what: What,
 }

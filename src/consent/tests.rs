@@ -14,10 +14,11 @@ use uuid::uuid;
 use super::*;
 use crate::{
     cloud::{Cloud, CloudName},
+    entra::{Issuers, SecretAge},
     event::{Event, Events},
     failure::Failure,
     http::{Network, NetworkOptions},
-    ids::TenantId,
+    ids::{Nonce, TenantId},
     stop::Stop,
     vault::{Keeping, KeySource, TenantRecord, Vault, testing},
 };
@@ -60,13 +61,14 @@ impl Scene {
             app_name: "Contoso SIEM".to_owned(),
             directory: DIRECTORY,
             client: record.client_id.unwrap(),
-            secret: Nonce::fresh(),
-            age: SecretAge::Settled,
+            shows: Shows::Secret { nonce: Nonce::fresh(), age: SecretAge::Settled },
             what,
         };
         let (events, heard) = Events::channel();
+        let network = Network::new(NetworkOptions::default()).unwrap();
         let office = Office {
-            network: Network::new(NetworkOptions::default()).unwrap(),
+            issuers: Issuers::of_this_process(&network),
+            network,
             cloud: Cloud::built_in(CloudName::Global),
             vault: vault.clone(),
             who: "a test".to_owned(),

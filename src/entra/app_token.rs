@@ -1,15 +1,22 @@
 //! A token as a customer's app gets it: the proof that a secret is taken and consent was given.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
+use async_trait::async_trait;
 use azure_core::{
     credentials::{Secret as AzureSecret, TokenCredential, TokenRequestOptions},
     http::{ClientMethodOptions, Context},
 };
-use azure_identity::{ClientSecretCredential, ClientSecretCredentialOptions};
+use azure_identity::{
+    ClientAssertion, ClientAssertionCredential, ClientAssertionCredentialOptions,
+    ClientSecretCredential, ClientSecretCredentialOptions,
+};
 use jiff::Timestamp;
 
-use super::claims::{Api, Bearer, Claims, Wanted};
+use super::{
+    claims::{Api, Bearer, Claims, Wanted},
+    proof::ClientProof,
+};
 use crate::{
     cloud::Cloud,
     failure::{Cause, Failure},
@@ -55,19 +62,12 @@ pub async fn app_token(
     cloud: &Cloud,
     directory: TenantId,
     client: ClientId,
-    secret: &Secret<String>,
+    proof: &ClientProof,
     api: Api<'_>,
     age: SecretAge,
 ) -> Result<AppToken, Failure> {
-    let credential = ClientSecretCredential::new(
-        &directory.to_string(),
-        client.to_string(),
-        AzureSecret::new(secret.expose().clone()),
-        Some(ClientSecretCredentialOptions {
-            client_options: network.client_options(Service::Token, Some(directory), &cloud.login),
-        }),
-    )
-    .map_err(|e| not_the_operators(failure_of(&e)))?;
+    let credential = credential(network, cloud, directory, client, proof)
+        .map_err(|e| not_the_operators(failure_of(&e)))?;
     let context = match age {
         SecretAge::Fresh => Context::new().with_value(Lag::NewSecret),
         SecretAge::Settled => Context::new(),
@@ -88,6 +88,42 @@ pub async fn app_token(
             .unwrap_or(Timestamp::MAX),
         bearer,
     })
+}
+
+fn credential(
+    network: &Network,
+    cloud: &Cloud,
+    directory: TenantId,
+    client: ClientId,
+    proof: &ClientProof,
+) -> azure_core::Result<Arc<dyn TokenCredential>> {
+    let (tenant, client) = (directory.to_string(), client.to_string());
+    let client_options = network.client_options(Service::Token, Some(directory), &cloud.login);
+    Ok(match proof {
+        ClientProof::Secret(secret) => ClientSecretCredential::new(
+            &tenant,
+            client,
+            AzureSecret::new(secret.expose().clone()),
+            Some(ClientSecretCredentialOptions { client_options }),
+        )?,
+        ClientProof::Issued(token) => ClientAssertionCredential::new(
+            tenant,
+            client,
+            Given(token.clone()),
+            Some(ClientAssertionCredentialOptions { client_options }),
+        )?,
+    })
+}
+
+/// An assertion that is there already.
+#[derive(Debug)]
+struct Given(Secret<String>);
+
+#[async_trait]
+impl ClientAssertion for Given {
+    async fn secret(&self, _: Option<ClientMethodOptions<'_>>) -> azure_core::Result<String> {
+        Ok(self.0.expose().clone())
+    }
 }
 
 /// It is the app that was refused, not the operator.

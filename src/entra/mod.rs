@@ -4,8 +4,10 @@
 mod app_token;
 mod claims;
 mod discovery;
+mod issuers;
 mod operator;
 mod pinned;
+mod proof;
 mod recipe;
 mod sign_in;
 #[cfg(test)]
@@ -17,7 +19,9 @@ pub use self::{
     app_token::{AppToken, SecretAge, app_token},
     claims::{Api, OTHER_DIRECTORY},
     discovery::{Discovered, discover},
+    issuers::Issuers,
     operator::{Attempt, AuthMode, Identity, IdentityKind, Operator, Way},
+    proof::ClientProof,
     sign_in::{Pkce, SignIn, authorize_url},
     user::{DirectoryRole, User},
     user_token::{Asker, Code, UserToken, redeem, refresh},

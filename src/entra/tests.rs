@@ -45,7 +45,7 @@ async fn ask(
     network: &Network,
     age: SecretAge,
 ) -> Result<AppToken, crate::failure::Failure> {
-    let secret = Secret::new("canary-secret".to_owned());
+    let secret = ClientProof::Secret(Secret::new("canary-secret".to_owned()));
     let client = CLIENT.parse().unwrap();
     let api = Api { id: crate::connector::GRAPH, scope: SCOPE };
     app_token(network, &server.cloud(), there(), client, &secret, api, age).await

@@ -14,6 +14,7 @@ use url::{Url, form_urlencoded};
 use super::{
     app_token::{AppToken, SecretAge, not_the_operators},
     claims::{Api, Bearer, Claims, Wanted},
+    proof::ClientProof,
     user::User,
 };
 use crate::{
@@ -41,7 +42,7 @@ pub struct UserToken {
     pub given: Timestamp,
 }
 
-/// An app that asks a directory's token endpoint for a token, with its secret.
+/// An app that asks a directory's token endpoint for a token, and what it shows there.
 #[derive(Debug, Clone, Copy)]
 pub struct Asker<'a> {
     /// The way out.
@@ -52,8 +53,8 @@ pub struct Asker<'a> {
     pub directory: TenantId,
     /// The app.
     pub client: ClientId,
-    /// Its secret.
-    pub secret: &'a Secret<String>,
+    /// What it shows.
+    pub proof: &'a ClientProof,
     /// How old that is.
     pub age: SecretAge,
 }
@@ -119,7 +120,7 @@ async fn ask(
     of_grant: &[(&str, &str)],
     scopes: &BTreeSet<String>,
 ) -> Result<UserToken, Failure> {
-    let Asker { network, cloud, directory, client, secret, age } = *asker;
+    let Asker { network, cloud, directory, client, proof, age } = *asker;
     let mut url = cloud.login.clone();
     if let Ok(mut path) = url.path_segments_mut() {
         path.pop_if_empty().extend([&directory.to_string(), "oauth2", "v2.0", "token"]);
@@ -128,7 +129,7 @@ async fn ask(
     let form = form_urlencoded::Serializer::new(String::new())
         .extend_pairs(of_grant)
         .append_pair("client_id", &client.to_string())
-        .append_pair("client_secret", secret.expose())
+        .extend_pairs(proof.shown())
         .append_pair("scope", &scope)
         .finish();
     let mut request = Request::new(url, Method::Post);

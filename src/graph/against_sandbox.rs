@@ -9,7 +9,7 @@ use super::*;
 use crate::{
     cloud::Cloud,
     connector::{GRAPH, known_permission},
-    entra::{Api, AppToken, Operator, SecretAge, app_token, discover},
+    entra::{Api, AppToken, ClientProof, Operator, SecretAge, app_token, discover},
     failure::{Cause, Failure},
     http::{Network, NetworkOptions, Trust},
     ids::{AppKey, CredentialName, FleetName, Nonce, TenantId, UniqueName, VaultId},
@@ -69,7 +69,8 @@ impl Scene {
         let scope = self.cloud.graph_scope();
         let api = Api { id: crate::connector::GRAPH, scope: &scope };
         let (net, cloud, client) = (&self.network, &self.cloud, app.client_id);
-        app_token(net, cloud, self.home, client, secret, api, SecretAge::Fresh).await
+        let proof = ClientProof::Secret(secret.clone());
+        app_token(net, cloud, self.home, client, &proof, api, SecretAge::Fresh).await
     }
 }
 

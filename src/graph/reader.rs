@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{
     policies,
     request::{Graph, at, keyed, quoted},
-    wire::{APP, App, GLIMPSE},
+    wire::{APP, App, FEDERATED, GLIMPSE},
 };
 use crate::{
     cloud::Cloud,
@@ -52,6 +52,8 @@ pub struct Organization {
 pub struct Reader {
     pub(super) graph: Graph,
     directory: TenantId,
+    /// What is asked for of apps beyond their properties.
+    relations: &'static [&'static str],
 }
 
 impl Reader {
@@ -66,7 +68,16 @@ impl Reader {
         operator: &Operator,
     ) -> Result<Self, Failure> {
         let graph = Graph::new(network, cloud, directory, operator, Access::ReadOnly)?;
-        Ok(Self { graph, directory })
+        Ok(Self { graph, directory, relations: &[] })
+    }
+
+    /// The same reader, that asks for the federated credentials of the apps it reads, in the same
+    /// requests: a relation that is asked for is cut at 20 members, and an app has no more of these
+    /// (<https://learn.microsoft.com/en-us/graph/query-parameters#expand>,
+    /// <https://learn.microsoft.com/en-us/graph/api/resources/application#relationships>).
+    #[must_use]
+    pub fn with_federated(self) -> Self {
+        Self { relations: &[FEDERATED], ..self }
     }
 
     /// Which directory it reads.
@@ -94,6 +105,7 @@ impl Reader {
         let filter = format!("tags/any(t:t eq {})", quoted(&format!("tenantry:fleet={fleet}")));
         let list = self.graph.spell().applications().list_application();
         let list = list.filter(&[&filter]).select(&APP).top(TOP);
+        let list = related(list, self.relations);
         let apps: Vec<App> = self.graph.list(list.build()).await?;
         Ok(Page {
             items: apps.into_iter().map(App::found).collect(),
@@ -151,6 +163,7 @@ impl Reader {
 
     async fn point(&self, path: String) -> Result<Option<FoundApp>, Failure> {
         let get = at(self.graph.spell().applications().list_application(), &path).select(&APP);
+        let get = related(get, self.relations);
         let app = absent(self.graph.one::<App>(get.build(), &Context::new()).await)?;
         Ok(app.map(App::found))
     }
@@ -257,6 +270,11 @@ impl Reader {
             domains: domains.into_iter().filter_map(|domain| domain.name).collect(),
         })
     }
+}
+
+/// Asks for these relations, too, where there are any: an empty `$expand` would be refused.
+fn related<Q: ODataQuery>(query: Q, relations: &[&str]) -> Q {
+    if relations.is_empty() { query } else { query.expand(relations) }
 }
 
 /// Nothing, where Graph says that there is nothing.

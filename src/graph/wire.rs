@@ -12,8 +12,10 @@ use uuid::Uuid;
 
 use crate::{
     ids::{ClientId, KeyId, ObjectId, PermissionId, ResourceId, UniqueName},
-    inventory::{Binned, FoundApp, FoundSecret, Glimpse},
-    registration::{Audience, Links, Permission, PermissionKind, RedirectUri, Registration},
+    inventory::{Binned, FoundApp, FoundFederated, FoundSecret, Glimpse},
+    registration::{
+        Audience, Federated, Links, Permission, PermissionKind, RedirectUri, Registration,
+    },
     secret::Secret,
 };
 
@@ -46,6 +48,9 @@ pub(super) const APP: [&str; 12] = [
     "createdDateTime",
 ];
 
+/// The relation that holds an app's federated identity credentials.
+pub(super) const FEDERATED: &str = "federatedIdentityCredentials";
+
 /// The properties of an app that a glimpse asks for.
 pub(super) const GLIMPSE: [&str; 6] =
     ["id", "appId", "uniqueName", "displayName", "tags", "createdDateTime"];
@@ -65,6 +70,7 @@ pub(super) struct App {
     tags: Option<Vec<String>>,
     password_credentials: Option<Vec<Password>>,
     key_credentials: Option<Vec<serde::de::IgnoredAny>>,
+    federated_identity_credentials: Option<Vec<FederatedCredential>>,
     #[serde(default, deserialize_with = "time")]
     created_date_time: Option<Timestamp>,
     #[serde(default, deserialize_with = "time")]
@@ -113,6 +119,51 @@ pub(super) struct Password {
     pub(super) secret_text: Option<Secret<String>>,
 }
 
+/// A federated identity credential
+/// (<https://learn.microsoft.com/en-us/graph/api/resources/federatedidentitycredential>).
+#[derive(Deserialize)]
+pub(super) struct FederatedCredential {
+    id: Option<Uuid>,
+    name: Option<String>,
+    issuer: Option<String>,
+    subject: Option<String>,
+    audiences: Option<Vec<String>>,
+}
+
+impl FederatedCredential {
+    /// One without an id cannot be named, and so neither changed nor removed.
+    pub(super) fn found(self) -> Option<FoundFederated> {
+        let Self { id, name, issuer, subject, audiences } = self;
+        Some(FoundFederated {
+            id: ObjectId::from_uuid(id?),
+            name: name.unwrap_or_default(),
+            trusts: Federated {
+                issuer: issuer.unwrap_or_default(),
+                subject: subject.unwrap_or_default(),
+                // The list may have one member only.
+                audience: audiences.unwrap_or_default().into_iter().next().unwrap_or_default(),
+            },
+        })
+    }
+}
+
+/// What we send of a federated identity credential; the name is set once, and stays.
+#[derive(Debug, Serialize)]
+pub(super) struct FederatedBody<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    issuer: &'a str,
+    subject: &'a str,
+    audiences: [&'a str; 1],
+}
+
+impl<'a> FederatedBody<'a> {
+    pub(super) fn new(name: Option<&'a str>, trusts: &'a Federated) -> Self {
+        let Federated { issuer, subject, audience } = trusts;
+        Self { name, issuer, subject, audiences: [audience] }
+    }
+}
+
 /// A secret's value, kept from the first moment as one.
 fn value<'de, D: Deserializer<'de>>(de: D) -> Result<Option<Secret<String>>, D::Error> {
     Ok(Option::<String>::deserialize(de)?.map(Secret::new))
@@ -138,6 +189,7 @@ impl App {
             tags,
             password_credentials,
             key_credentials,
+            federated_identity_credentials,
             created_date_time,
             deleted_date_time: _,
         } = self;
@@ -164,6 +216,8 @@ impl App {
                 .filter_map(Password::found)
                 .collect(),
             certificates: key_credentials.map_or(0, |keys| keys.len()),
+            federated: federated_identity_credentials
+                .map(|all| all.into_iter().filter_map(FederatedCredential::found).collect()),
             created: created_date_time,
         }
     }

@@ -8,17 +8,23 @@ use jiff::Timestamp;
 
 use super::{
     request::{Graph, at, keyed, read},
-    wire::{APP, AddPassword, App, AppBody, Password, PasswordBody, RemovePassword, required},
+    wire::{
+        APP, AddPassword, App, AppBody, FederatedBody, FederatedCredential, Password, PasswordBody,
+        RemovePassword, required,
+    },
 };
 use crate::{
     cloud::Cloud,
     entra::Operator,
     failure::{Cause, Failure},
     http::{Access, Lag, Network, Tries},
-    ids::{Application, CredentialName, KeyId, ObjectId, TenantId, UniqueName},
-    inventory::FoundApp,
+    ids::{
+        Application, CredentialName, FederatedCredential as Trusting, KeyId, ObjectId, TenantId,
+        UniqueName,
+    },
+    inventory::{FoundApp, FoundFederated},
     plan::Permit,
-    registration::{Audience, Links, Permission, RedirectUri, Registration},
+    registration::{Audience, Federated, Links, Permission, RedirectUri, Registration},
     secret::Secret,
 };
 use graph_rs_sdk::ODataQuery;
@@ -268,6 +274,66 @@ impl Writer {
         match self.graph.send(post.build(), &context).await {
             Ok(_) => Ok(Removed::Now),
             Err(failure) if Lag::YoungCredential.explains(&failure) => Ok(Removed::WasGone),
+            Err(failure) => Err(failure),
+        }
+    }
+}
+
+impl Writer {
+    /// Lets somebody's tokens stand in for a secret
+    /// (<https://learn.microsoft.com/en-us/graph/api/application-post-federatedidentitycredentials>).
+    ///
+    /// # Errors
+    /// As every call.
+    pub async fn add_federated(
+        &self,
+        id: ObjectId<Application>,
+        name: &str,
+        trusts: &Federated,
+        age: ObjectAge,
+    ) -> Result<FoundFederated, Failure> {
+        let body = FederatedBody::new(Some(name), trusts);
+        let app = self.graph.spell().application(id.to_string());
+        let post = app.create_federated_identity_credentials(&body);
+        let made: FederatedCredential = self.graph.one(post.build(), &age.context()).await?;
+        made.found().ok_or_else(|| {
+            Failure::new(Cause::Garbled, "Graph made a federated credential and did not say its id")
+        })
+    }
+
+    /// Lets other tokens stand in than until now
+    /// (<https://learn.microsoft.com/en-us/graph/api/federatedidentitycredential-update>). Safe to
+    /// repeat.
+    ///
+    /// # Errors
+    /// As every call.
+    pub async fn update_federated(
+        &self,
+        id: ObjectId<Application>,
+        credential: ObjectId<Trusting>,
+        trusts: &Federated,
+    ) -> Result<(), Failure> {
+        let body = FederatedBody::new(None, trusts);
+        let app = self.graph.spell().application(id.to_string());
+        let patch = app.update_federated_identity_credentials(credential.to_string(), &body);
+        self.graph.send(patch.build(), &Context::new()).await.map(drop)
+    }
+
+    /// Takes a trust away
+    /// (<https://learn.microsoft.com/en-us/graph/api/federatedidentitycredential-delete>).
+    ///
+    /// # Errors
+    /// As every call, but for one that does not exist.
+    pub async fn remove_federated(
+        &self,
+        id: ObjectId<Application>,
+        credential: ObjectId<Trusting>,
+    ) -> Result<Removed, Failure> {
+        let app = self.graph.spell().application(id.to_string());
+        let delete = app.delete_federated_identity_credentials(credential.to_string());
+        match self.graph.send(delete.build(), &Context::new()).await {
+            Ok(_) => Ok(Removed::Now),
+            Err(failure) if failure.cause == Cause::NotFound => Ok(Removed::WasGone),
             Err(failure) => Err(failure),
         }
     }

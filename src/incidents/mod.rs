@@ -29,10 +29,9 @@ use crate::{
     failure::{Cause, Failure},
     http::Network,
     ids::{TenantId, TenantKey},
-    prove::{self, Entry, Keeper, Reader},
+    prove::{self, Entry, Keeper, Reader, Wallet},
     status::RefreshProof,
     stop::Stop,
-    vault::Vault,
 };
 
 /// A token that ends sooner than this is not used for another page.
@@ -47,8 +46,8 @@ pub struct Reading<'a> {
     pub network: &'a Network,
     /// The cloud.
     pub cloud: &'a Cloud,
-    /// Where the secrets are.
-    pub vault: &'a Vault,
+    /// What the apps show.
+    pub wallet: Wallet<'a>,
     /// Who keeps new refresh tokens.
     pub keeper: Keeper<'a>,
     /// How many tenants at once.
@@ -309,7 +308,7 @@ impl Tour<'_, '_> {
         &mut self,
         token: &'t mut Option<AppToken>,
     ) -> Result<Option<&'t AppToken>, Failure> {
-        let Reading { network, cloud, vault, ref keeper, stop, on_wait, .. } = *self.reading;
+        let Reading { network, cloud, ref wallet, ref keeper, stop, on_wait, .. } = *self.reading;
         let directory = self.reader.who.directory;
         while let Err(wait) = self.pace.admit(directory, Instant::now()) {
             on_wait(directory, wait);
@@ -323,7 +322,7 @@ impl Tour<'_, '_> {
         }
         if token.as_ref().is_none_or(|token| token.expires < Timestamp::now() + SPARE) {
             let Entry { token: new, refresh } =
-                prove::enter(network, cloud, vault, keeper, self.reader).await;
+                prove::enter(network, cloud, wallet, keeper, self.reader).await;
             self.refresh = refresh.or(self.refresh.take());
             *token = Some(new?);
         }

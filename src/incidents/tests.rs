@@ -11,11 +11,12 @@ use serde_json::json;
 use super::*;
 use crate::{
     connector::Connector,
+    entra::Issuers,
     http::testing::{Reply, Server},
     ids::Nonce,
-    prove::Held,
+    prove::{Held, Shows, Wallet},
     secret::Secret,
-    vault::{Keeping, KeySource, NewVault},
+    vault::{Keeping, KeySource, NewVault, Vault},
 };
 
 const DIRECTORY: &str = "6f1c0f5e-0000-4000-8000-000000000001";
@@ -27,8 +28,7 @@ fn reader() -> Reader {
             directory: DIRECTORY.parse().unwrap(),
             app: "contoso".parse().unwrap(),
             client: "6f1c0f5e-0002-4000-8000-000000000001".parse().unwrap(),
-            nonce: Nonce::fresh(),
-            age: crate::entra::SecretAge::Settled,
+            shows: Shows::Secret { nonce: Nonce::fresh(), age: crate::entra::SecretAge::Settled },
             sign_in_as: None,
             scopes: BTreeSet::new(),
         },
@@ -66,11 +66,11 @@ async fn read_once(
     })
     .await;
     let (network, _) = server.network(Duration::from_secs(5));
-    let vault = vault().await;
+    let (vault, issuers) = (vault().await, Issuers::of_this_process(&network));
     let reading = Reading {
         network: &network,
         cloud: &server.cloud(),
-        vault: &vault,
+        wallet: Wallet { vault: &vault, issuers: &issuers },
         keeper: Keeper::Nobody("nobody".to_owned()),
         parallelism: 1,
         stop: &Stop::never(),

@@ -31,7 +31,7 @@ use crate::{
     connector::{Connector, GRAPH, PortalAuthorization},
     ids::{AppKey, FleetName, ResourceId, TenantId, TenantKey},
     lifetime::Lifetime,
-    registration::{Audience, Links, PermissionKind, RedirectUri},
+    registration::{Audience, Federated, Links, PermissionKind, RedirectUri},
 };
 
 pub use contracts::{Contract, NotTaken, of_contracts};
@@ -181,17 +181,6 @@ pub enum Credential {
     Certificate,
     /// Somebody else's token.
     Federated(Vec<Federated>),
-}
-
-/// One issuer whose tokens the app accepts in place of a secret.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Federated {
-    /// The issuer's URL.
-    pub issuer: String,
-    /// The subject it names.
-    pub subject: String,
-    /// The audience it names.
-    pub audience: String,
 }
 
 /// How long a secret lives and when its successor comes.

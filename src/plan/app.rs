@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use super::{
     AppPlan, Seen, compare,
     diagnostic::{Code, Diagnostic},
+    federated,
     index::{Index, Ours},
     marks, secrets,
     step::{Edit, Foreign, Step, Target},
@@ -172,8 +173,9 @@ fn not_supported(wanted: &App) -> Option<Diagnostic> {
     let what = match (wanted.layout, &wanted.credential) {
         (Layout::InTenant, _) => "layout in-tenant",
         (Layout::PerTenant | Layout::Shared, Credential::Certificate) => "credential certificate",
-        (Layout::PerTenant | Layout::Shared, Credential::Federated(_)) => "credential federated",
-        (Layout::PerTenant | Layout::Shared, Credential::Secret) => return None,
+        (Layout::PerTenant | Layout::Shared, Credential::Secret | Credential::Federated(_)) => {
+            return None;
+        }
     };
     Some(
         Diagnostic::new(
@@ -406,8 +408,17 @@ fn credentials(
     });
     let mut decided = secrets::decide(found, of_this_app, seen.vault, &wanted.secret, now);
     plan.foreign.secrets = std::mem::take(&mut decided.foreign);
+    let needs_secret = match &wanted.credential {
+        Credential::Secret | Credential::Certificate => true,
+        Credential::Federated(_) => false,
+    };
+    if !needs_secret {
+        decided.steps.retain(|step| !matches!(step, Step::AddSecret { .. }));
+        plan.diagnostics.extend(federated::secrets_left(found, of_this_app, now));
+    }
 
-    if !seen.wish.reissue {
+    // What no vault holds, no vault can have lost.
+    if needs_secret && !seen.wish.reissue {
         let guard = if matches!(state, State::Found { .. }) && record.is_none() {
             Some(Diagnostic::new(
                 Code::VaultLost,
@@ -437,6 +448,8 @@ fn credentials(
     secrets::obey(&mut decided, &inventory.policies, object, created, now);
     plan.steps.append(&mut decided.steps);
     plan.diagnostics.append(&mut decided.diagnostics);
+    let trusts = state.app().and_then(|app| app.federated.as_deref());
+    federated::trust(plan, &wanted.credential, trusts.unwrap_or_default());
     if !plan.foreign.is_empty() {
         plan.diagnostics.push(Diagnostic::new(Code::ForeignKept, kept(&plan.foreign)));
     }
@@ -444,12 +457,13 @@ fn credentials(
 
 /// What is not ours in an app, counted.
 fn kept(foreign: &Foreign) -> String {
-    let Foreign { redirect_uris, tags, secrets, certificates } = foreign;
+    let Foreign { redirect_uris, tags, secrets, certificates, federated } = foreign;
     let counts: Vec<String> = [
         (redirect_uris.len(), "redirect URI"),
         (tags.len(), "tag"),
         (secrets.len(), "secret"),
         (*certificates, "certificate"),
+        (federated.len(), "federated credential"),
     ]
     .into_iter()
     .filter(|(count, _)| *count > 0)
@@ -474,7 +488,10 @@ fn obstacles(
             }
             Step::RestoreApplication { .. }
             | Step::RemoveSecret { .. }
-            | Step::AddSecret { .. } => false,
+            | Step::AddSecret { .. }
+            | Step::AddFederated { .. }
+            | Step::UpdateFederated { .. }
+            | Step::RemoveFederated { .. } => false,
         });
     if becomes_multiple {
         let object = state.app().map(|app| app.object_id);

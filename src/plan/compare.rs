@@ -63,5 +63,6 @@ pub(super) fn foreign(wanted: &Registration, found: &Registration) -> Foreign {
             .collect(),
         secrets: Vec::new(),
         certificates: 0,
+        federated: Vec::new(),
     }
 }

@@ -74,6 +74,12 @@ codes! {
     WrongCloud = "wrong-cloud", Error;
     /// The directory in which the app lives could not be read.
     Unreadable = "unreadable", Error;
+    /// Somebody's federated credential has our issuer and subject, with another audience.
+    FederatedTaken = "federated-credential-taken", Error;
+    /// The app would trust more issuers and subjects than it may.
+    TooManyFederated = "too-many-federated-credentials", Error;
+    /// Client secrets of ours are still on an app that needs none any more.
+    SecretsLeft = "secrets-left", Warning;
     /// This version of tenantry does not do that yet.
     NotSupported = "not-supported", Error;
     /// The connector is Microsoft's legacy way.

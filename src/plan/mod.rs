@@ -6,6 +6,7 @@
 mod app;
 mod compare;
 pub mod diagnostic;
+pub mod federated;
 mod index;
 pub mod manual;
 pub mod marks;
@@ -459,7 +460,11 @@ impl Plan {
                             }
                         }
                     }
-                    Step::RestoreApplication { .. } | Step::RemoveSecret { .. } => {}
+                    Step::RestoreApplication { .. }
+                    | Step::RemoveSecret { .. }
+                    | Step::AddFederated { .. }
+                    | Step::UpdateFederated { .. }
+                    | Step::RemoveFederated { .. } => {}
                 }
             }
             // A permission that the built-in table does not know is judged by the directory alone.
@@ -536,7 +541,10 @@ impl Plan {
                 Step::RestoreApplication { .. }
                 | Step::CreateApplication { .. }
                 | Step::RemoveSecret { .. }
-                | Step::AddSecret { .. } => false,
+                | Step::AddSecret { .. }
+                | Step::AddFederated { .. }
+                | Step::UpdateFederated { .. }
+                | Step::RemoveFederated { .. } => false,
             })
         };
         (existing().filter(changes).count(), existing().count())

@@ -5,9 +5,11 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use crate::{
-    ids::{Application, ClientId, KeyId, Nonce, ObjectId, UniqueName, VaultId},
+    ids::{
+        Application, ClientId, FederatedCredential, KeyId, Nonce, ObjectId, UniqueName, VaultId,
+    },
     lifetime::Lifetime,
-    registration::{Audience, Links, Permission, RedirectUri, Registration},
+    registration::{Audience, Federated, Links, Permission, RedirectUri, Registration},
 };
 
 /// One property from what it is to what it should be.
@@ -111,6 +113,31 @@ pub enum Step {
         #[serde(skip_serializing_if = "Option::is_none")]
         capped_by: Option<Cap>,
     },
+    /// Lets somebody's tokens stand in for a secret.
+    AddFederated {
+        /// What it will be called.
+        name: String,
+        /// Whose tokens.
+        trusts: Federated,
+    },
+    /// Lets other tokens stand in than until now.
+    UpdateFederated {
+        /// Which credential.
+        id: ObjectId<FederatedCredential>,
+        /// What it is called.
+        name: String,
+        /// Whose tokens, and whose until now.
+        change: Change<Federated>,
+    },
+    /// Takes a trust of ours away that the manifest no longer names.
+    RemoveFederated {
+        /// Which credential.
+        id: ObjectId<FederatedCredential>,
+        /// What it is called.
+        name: String,
+        /// Whose tokens were taken.
+        trusted: Federated,
+    },
 }
 
 impl Step {
@@ -122,6 +149,9 @@ impl Step {
             Self::PatchApplication { .. } => "patch-application",
             Self::RemoveSecret { .. } => "remove-secret",
             Self::AddSecret { .. } => "add-secret",
+            Self::AddFederated { .. } => "add-federated",
+            Self::UpdateFederated { .. } => "update-federated",
+            Self::RemoveFederated { .. } => "remove-federated",
         }
     }
 }
@@ -171,14 +201,32 @@ pub struct Foreign {
     pub secrets: Vec<ForeignSecret>,
     /// How many certificates.
     pub certificates: usize,
+    /// Federated credentials that tenantry did not make.
+    pub federated: Vec<ForeignFederated>,
 }
 
 impl Foreign {
     /// Whether there is nothing to show.
     pub fn is_empty(&self) -> bool {
-        let Self { redirect_uris, tags, secrets, certificates } = self;
-        redirect_uris.is_empty() && tags.is_empty() && secrets.is_empty() && *certificates == 0
+        let Self { redirect_uris, tags, secrets, certificates, federated } = self;
+        redirect_uris.is_empty()
+            && tags.is_empty()
+            && secrets.is_empty()
+            && *certificates == 0
+            && federated.is_empty()
     }
+}
+
+/// A federated credential that tenantry did not make.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ForeignFederated {
+    /// What its maker called it.
+    pub name: String,
+    /// Whose tokens it takes.
+    pub issuer: String,
+    /// For which subject.
+    pub subject: String,
 }
 
 /// A secret that this vault did not make.

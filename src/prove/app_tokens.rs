@@ -10,11 +10,10 @@ use tokio::sync::OnceCell;
 use crate::{
     cloud::Cloud,
     connector::{GRAPH, THREAT_PROTECTION},
-    entra::{self, Api, AppToken, SecretAge},
+    entra::{self, Api, AppToken, ClientProof, SecretAge},
     failure::{Cause, Failure},
     http::Network,
     ids::{ClientId, ResourceId, TenantId},
-    secret::Secret,
 };
 
 /// Which app asks in which directory for which API.
@@ -33,7 +32,7 @@ pub(super) struct AppTokens<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Shown<'a> {
     pub(super) client: ClientId,
-    pub(super) secret: &'a Secret<String>,
+    pub(super) proof: &'a ClientProof,
     pub(super) age: SecretAge,
 }
 
@@ -50,7 +49,7 @@ impl<'a> AppTokens<'a> {
         directory: TenantId,
         api: ResourceId,
     ) -> Result<AppToken, Failure> {
-        let Shown { client, secret, age } = shown;
+        let Shown { client, proof, age } = shown;
         let Some(scope) = scope(self.cloud, api) else {
             return Err(Failure::new(Cause::Refused, "this cloud has no Defender API"));
         };
@@ -64,7 +63,7 @@ impl<'a> AppTokens<'a> {
         answer
             .get_or_init(|| {
                 let api = Api { id: api, scope: &scope };
-                entra::app_token(self.network, self.cloud, directory, client, secret, api, age)
+                entra::app_token(self.network, self.cloud, directory, client, proof, api, age)
             })
             .await
             .clone()

@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
-use super::Keeper;
+use super::{Keeper, shown, wallet::Shows};
 use crate::{
     cloud::Cloud,
-    entra::{self, Asker, SecretAge, UserToken},
+    entra::{self, Asker, ClientProof, SecretAge, UserToken},
     failure::{Cause, Failure},
     http::Network,
-    ids::{AppKey, ClientId, Nonce, TenantId, TenantKey},
+    ids::{AppKey, ClientId, TenantId, TenantKey},
     manifest::Manifest,
     secret::Secret,
     status::{RefreshProof, Rotation},
@@ -40,10 +40,8 @@ pub struct Held {
     pub app: AppKey,
     /// The app's client id.
     pub client: ClientId,
-    /// The app's secret.
-    pub nonce: Nonce,
-    /// How old that is.
-    pub age: SecretAge,
+    /// What the app shows.
+    pub shows: Shows,
     /// The only one whose token is used; anybody's where the manifest names nobody.
     pub sign_in_as: Option<String>,
     /// What is asked for.
@@ -82,8 +80,8 @@ pub fn held(
             not.insert(key, RefreshProof::Refused(why));
             continue;
         }
-        let secret = record.current(CredentialKind::Secret, now);
-        let (Some(client), Some(secret)) = (record.client_id, secret) else {
+        let shows = shown(app, record.current(CredentialKind::Secret, now), now);
+        let (Some(client), Some(shows)) = (record.client_id, shows) else {
             let why = Failure::new(Cause::Guard, "the vault holds no live secret of its app")
                 .hint("tenantry apply makes one");
             not.insert(key, RefreshProof::Refused(why));
@@ -94,8 +92,7 @@ pub fn held(
             directory: pinned.id,
             app: tenant.app.clone(),
             client,
-            nonce: secret.nonce.clone(),
-            age: age(secret.start, now),
+            shows,
             sign_in_as: tenant.sign_in_as.clone(),
             scopes: app.sign_in_scopes(),
         });
@@ -123,10 +120,10 @@ pub(super) async fn use_token(
     cloud: &Cloud,
     vault: &Vault,
     keeper: &Keeper<'_>,
-    secret: &Secret<String>,
+    proof: &ClientProof,
     fresh: Option<&UserToken>,
 ) -> Option<Used> {
-    let Held { directory, client, age, scopes, sign_in_as, .. } = held;
+    let Held { directory, client, shows, scopes, sign_in_as, .. } = held;
     let kept = match kept(held, vault).await {
         Ok(kept) => kept,
         Err(why) => return Some(Used::nothing(RefreshProof::NoKey(why))),
@@ -136,7 +133,8 @@ pub(super) async fn use_token(
         (None, Some((known, token))) => (Some(known), token),
         (None, None) => return None,
     };
-    let asker = Asker { network, cloud, directory: *directory, client: *client, secret, age: *age };
+    let (directory, client, age) = (*directory, *client, shows.age());
+    let asker = Asker { network, cloud, directory, client, proof, age };
     let got = match entra::refresh(&asker, &token, scopes).await {
         Ok(got) => got,
         Err(failure) => return Some(Used::nothing(RefreshProof::Refused(failure))),

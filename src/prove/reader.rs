@@ -7,7 +7,9 @@ use jiff::Timestamp;
 use super::{
     Keeper,
     app_tokens::scope,
-    held::{Held, age, use_token},
+    held::{Held, use_token},
+    shown,
+    wallet::Wallet,
 };
 use crate::{
     cloud::Cloud,
@@ -17,9 +19,8 @@ use crate::{
     http::Network,
     ids::TenantKey,
     manifest::Manifest,
-    secret::Secret,
     status::RefreshProof,
-    vault::{CredentialKind, Records, Vault},
+    vault::{CredentialKind, Records},
 };
 
 /// A tenant of which the vault holds all that reading takes.
@@ -71,7 +72,8 @@ pub fn readers(
             let app = manifest.apps.get(&tenant.app).ok_or(Missing::App)?;
             let record = record.ok_or(Missing::App)?;
             let client = record.client_id.ok_or(Missing::App)?;
-            let secret = record.current(CredentialKind::Secret, now).ok_or(Missing::Secret)?;
+            let secret = record.current(CredentialKind::Secret, now);
+            let shows = shown(app, secret, now).ok_or(Missing::Secret)?;
             let directory = tenant.id.or(pinned.map(|pinned| pinned.id));
             let directory = directory.ok_or(Missing::Directory)?;
             if tenant.connector.needs().delegated && record.refresh_token(&tenant.key).is_none() {
@@ -83,8 +85,7 @@ pub fn readers(
                     directory,
                     app: tenant.app.clone(),
                     client,
-                    nonce: secret.nonce.clone(),
-                    age: age(secret.start, now),
+                    shows,
                     sign_in_as: tenant.sign_in_as.clone(),
                     scopes: app.sign_in_scopes(),
                 },
@@ -113,21 +114,22 @@ pub struct Entry {
 pub async fn enter(
     network: &Network,
     cloud: &Cloud,
-    vault: &Vault,
+    wallet: &Wallet<'_>,
     keeper: &Keeper<'_>,
     reader: &Reader,
 ) -> Entry {
     let Reader { who, connector, last_good: _ } = reader;
     let failed = |failure| Entry { token: Err(failure), refresh: None };
-    let secret: Secret<String> = match vault.value(&who.app, &who.nonce).await {
-        Ok(secret) => secret,
-        Err(error) => {
-            let why = format!("its secret cannot be read here: {error}");
+    let proof = match wallet.proof(&who.app, &who.shows).await {
+        Ok(proof) => proof,
+        Err(why) => {
+            let why = format!("its app cannot sign in here: {why}");
             return failed(Failure::new(Cause::Guard, why));
         }
     };
     if connector.needs().delegated {
-        let Some(used) = use_token(who, network, cloud, vault, keeper, &secret, None).await else {
+        let vault = wallet.vault;
+        let Some(used) = use_token(who, network, cloud, vault, keeper, &proof, None).await else {
             let why = "its refresh token is gone";
             return failed(Failure::new(Cause::Guard, why).hint("tenantry consent gets a new one"));
         };
@@ -149,7 +151,7 @@ pub async fn enter(
         return failed(Failure::new(Cause::Refused, "this cloud has no Defender API"));
     };
     let api = Api { id, scope: &scope };
-    let token =
-        entra::app_token(network, cloud, who.directory, who.client, &secret, api, who.age).await;
+    let (directory, age) = (who.directory, who.shows.age());
+    let token = entra::app_token(network, cloud, directory, who.client, &proof, api, age).await;
     Entry { token, refresh: None }
 }

@@ -7,9 +7,10 @@ use uuid::Uuid;
 use super::*;
 use crate::{
     connector::{Connector, DEFENDER_ENDPOINT, GRAPH, THREAT_PROTECTION},
-    entra::SecretAge,
+    entra::{Issuers, SecretAge},
     http::testing::{Heard, Reply, Server},
     ids::{ClientId, TenantId},
+    secret::Secret,
     status::Rotation,
     vault::{
         CredentialState, Keeping, KeySource, NewRefreshToken, NewVault,
@@ -43,8 +44,7 @@ async fn place() -> Place {
         directory: TenantId::from_uuid(Uuid::from_u128(1)),
         app: record.app.clone(),
         client: record.client_id.unwrap(),
-        nonce,
-        age: SecretAge::Settled,
+        shows: Shows::Secret { nonce, age: SecretAge::Settled },
         sign_in_as: Some(ANALYST.to_owned()),
         scopes: ["SecurityIncident.Read.All".to_owned(), "offline_access".to_owned()].into(),
     };
@@ -102,10 +102,11 @@ async fn run(
         Hand::Free => Keeper::Writer(&writer),
         Hand::Busy => Keeper::Nobody("another run writes".to_owned()),
     };
+    let issuers = Issuers::of_this_process(&network);
     let asking = Asking {
         network: &network,
         cloud: &cloud,
-        vault: &place.vault,
+        wallet: Wallet { vault: &place.vault, issuers: &issuers },
         keeper,
         fresh,
         parallelism: 4,
@@ -290,10 +291,11 @@ async fn every_held_token_is_kept_alive_without_a_call_for_incidents() {
     let (network, _) = server.network(std::time::Duration::from_secs(5));
     let cloud = server.cloud();
     let writer = place.vault.try_lock("test").await.unwrap().unwrap();
+    let issuers = Issuers::of_this_process(&network);
     let asking = Asking {
         network: &network,
         cloud: &cloud,
-        vault: &place.vault,
+        wallet: Wallet { vault: &place.vault, issuers: &issuers },
         keeper: Keeper::Writer(&writer),
         fresh: &BTreeMap::new(),
         parallelism: 4,

@@ -9,6 +9,7 @@ use crate::{
         manual::ManualKind,
         step::{Edit, SecretReason, Step},
     },
+    registration::Federated,
 };
 
 /// How many apps with something in the way, or to look at, a short plan shows.
@@ -205,7 +206,7 @@ fn write_app(paper: &mut Paper, plan: &Plan, app: &AppPlan) {
 
 fn write_step(paper: &mut Paper, indent: usize, step: &Step) {
     let plus = || Some(word(Ink::Good, "+"));
-    let change = || Some(word(Ink::Wait, "~"));
+    let changed = || Some(word(Ink::Wait, "~"));
     match step {
         Step::RestoreApplication { .. } => {
             paper.say(indent, plus(), "restored from the bin, not made twice");
@@ -218,7 +219,7 @@ fn write_step(paper: &mut Paper, indent: usize, step: &Step) {
         Step::PatchApplication { edits, .. } => {
             for edit in edits {
                 for line in edit_lines(edit) {
-                    paper.say(indent, change(), &line);
+                    paper.say(indent, changed(), &line);
                 }
             }
         }
@@ -240,7 +241,29 @@ fn write_step(paper: &mut Paper, indent: usize, step: &Step) {
             });
             paper.say(indent, plus(), &format!("client secret  {lifetime}{cap}{because}"));
         }
+        Step::AddFederated { name: _, trusts } => {
+            paper.say(indent, plus(), &format!("trusts         {}", issuer(trusts)));
+        }
+        Step::UpdateFederated { name: _, change, .. } => {
+            let from = issuer(&change.from);
+            let text = format!("trusts         {from} → {}", issuer(&change.to));
+            paper.say(indent, changed(), &text);
+        }
+        Step::RemoveFederated { trusted, .. } => {
+            let mark = Some(word(Ink::Bad, "-"));
+            paper.say(indent, mark, &format!("trusts         {}", issuer(trusted)));
+        }
     }
+}
+
+/// Whose tokens are taken; the audience only where it is not the usual one.
+fn issuer(trusts: &Federated) -> String {
+    let Federated { issuer, subject, audience } = trusts;
+    let audience = match audience.as_str() {
+        "api://AzureADTokenExchange" => String::new(),
+        other => format!(" for {other}"),
+    };
+    format!("{subject} of {issuer}{audience}")
 }
 
 /// An edit, a line for each thing that changes.

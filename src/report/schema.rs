@@ -10,12 +10,15 @@ use crate::{
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 
 /// Kinds of steps, as in a plan and in events.
-const STEPS: [&str; 5] = [
+const STEPS: [&str; 8] = [
     "restore-application",
     "create-application",
     "patch-application",
     "remove-secret",
     "add-secret",
+    "add-federated",
+    "update-federated",
+    "remove-federated",
 ];
 
 /// Kinds of steps for people, as in a plan and in events.
@@ -86,6 +89,7 @@ pub fn plan() -> Value {
             "edits": list(object(json!({ "property": text(), "from": {}, "to": {} }), json!({}))),
             "lifetime": text(),
             "reason": text(),
+            "name": text(),
         }),
     );
     let app = object(

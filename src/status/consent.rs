@@ -100,6 +100,7 @@ impl View<'_> {
                     Refusal::Disabled
                     | Refusal::WrongSecret
                     | Refusal::Expired
+                    | Refusal::Distrusted
                     | Refusal::Other => held.unproved.extend(unproved(&why.line())),
                 },
                 // A token of one API proves nothing of another.
@@ -282,14 +283,19 @@ impl View<'_> {
                     facet.next_step = Some(step);
                     facet
                 }
-                Refusal::WrongSecret | Refusal::Expired | Refusal::Other => {
+                Refusal::WrongSecret | Refusal::Expired | Refusal::Distrusted | Refusal::Other => {
                     self.facet(State::Unknown, Observed, format!("not proved: {}", why.line()))
                 }
             },
             Some(TokenProof::NoKey(why)) => {
-                self.facet(State::Unknown, Observed, format!("not proved: {why}"))
+                let mut facet = self.facet(State::Unknown, Observed, format!("not proved: {why}"));
+                if self.trusts_issuers() {
+                    // Nobody here can ask, and the one who accepts needs nobody to.
+                    facet.next_step = Some(self.by_administrator(ACCEPT_UNLESS));
+                }
+                facet
             }
-            None if self.live().is_none() => {
+            None if self.live().is_none() && !self.trusts_issuers() => {
                 let mut facet = self.waiting(
                     WaitingFor::Operator,
                     Observed,
@@ -302,6 +308,9 @@ impl View<'_> {
         }
     }
 }
+
+const ACCEPT_UNLESS: &str = "open the link and accept what the app asks for, unless that is done: \
+                             from here it cannot be told";
 
 const ACCEPT: &str = "open the link and accept what the app asks for";
 

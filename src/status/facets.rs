@@ -13,7 +13,7 @@ use crate::{
     ids::{ClientId, TenantId},
     inventory::FoundApp,
     lifetime::days_between,
-    manifest::{App, Tenant},
+    manifest::{App, Credential, Tenant},
     plan::{
         AppPlan, TenantPlan,
         diagnostic::{Diagnostic, Severity},
@@ -52,6 +52,8 @@ pub(super) enum Refusal {
     WrongSecret,
     /// The secret has ended.
     Expired,
+    /// The token of an issuer is not of one that the app trusts, or has ended.
+    Distrusted,
     /// Something else, or nobody answered.
     Other,
 }
@@ -64,6 +66,9 @@ pub(super) fn refusal(failure: &Failure) -> Refusal {
         Some("AADSTS7000112") => Refusal::Disabled,
         Some("AADSTS7000215") => Refusal::WrongSecret,
         Some("AADSTS7000222") => Refusal::Expired,
+        Some("AADSTS70021" | "AADSTS700211" | "AADSTS700212" | "AADSTS700213" | "AADSTS700024") => {
+            Refusal::Distrusted
+        }
         Some(_) | None => Refusal::Other,
     }
 }
@@ -152,7 +157,7 @@ impl View<'_> {
     }
 
     /// What stands in the way of the app or the tenant, if something does.
-    fn obstacle(&self) -> Option<&Diagnostic> {
+    pub(super) fn obstacle(&self) -> Option<&Diagnostic> {
         self.planned
             .diagnostics
             .iter()
@@ -194,7 +199,11 @@ impl View<'_> {
             Step::RestoreApplication { .. }
             | Step::CreateApplication { .. }
             | Step::PatchApplication { .. } => true,
-            Step::RemoveSecret { .. } | Step::AddSecret { .. } => false,
+            Step::RemoveSecret { .. }
+            | Step::AddSecret { .. }
+            | Step::AddFederated { .. }
+            | Step::UpdateFederated { .. }
+            | Step::RemoveFederated { .. } => false,
         });
         match self.app_plan.target {
             Target::Absent => {
@@ -232,6 +241,10 @@ impl View<'_> {
 
     fn secret(&self) -> Facet {
         use EvidenceKind::{Observed, Proved};
+        match &self.app.credential {
+            Credential::Secret | Credential::Certificate => {}
+            Credential::Federated(trusted) => return self.trusts(trusted),
+        }
         if matches!(self.app_plan.target, Target::Unknown) {
             return self.facet(State::Unknown, Observed, "the app could not be read");
         }
@@ -298,11 +311,13 @@ impl View<'_> {
                     ));
                     facet
                 }
-                Refusal::NoSuchApi | Refusal::Disabled | Refusal::Other => self.facet(
-                    State::Unknown,
-                    Observed,
-                    format!("stored, not proved: {}; {ends}", why.line()),
-                ),
+                Refusal::NoSuchApi | Refusal::Disabled | Refusal::Distrusted | Refusal::Other => {
+                    self.facet(
+                        State::Unknown,
+                        Observed,
+                        format!("stored, not proved: {}; {ends}", why.line()),
+                    )
+                }
             },
             Some(TokenProof::NoKey(why)) => {
                 self.facet(State::Unknown, Observed, format!("stored, not proved: {why}; {ends}"))

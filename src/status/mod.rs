@@ -11,6 +11,7 @@ mod merge;
 mod overall;
 mod portal;
 mod token;
+mod trust;
 
 #[cfg(test)]
 mod tests;
@@ -220,7 +221,7 @@ pub enum TokenProof {
     },
     /// All were refused, or nobody answered.
     Refused(Failure),
-    /// This machine cannot read the secret (it has no key to the vault).
+    /// This machine has nothing to show: no key to the vault, or no token of an issuer.
     NoKey(String),
 }
 
@@ -238,7 +239,7 @@ pub enum RefreshProof {
     },
     /// It was refused ([`refresh_death`] says why), or nobody answered.
     Refused(Failure),
-    /// This machine cannot read it (it has no key to the vault).
+    /// This machine cannot use it: it has no key to the vault, or no token of its app's issuer.
     NoKey(String),
     /// It worked for somebody else than the manifest's `signInAs`; nothing was done with it.
     WrongUser {

@@ -43,8 +43,8 @@ pub use keys::{
 };
 pub use lock::Holder;
 pub use record::{
-    Contradiction, CredentialKind, CredentialRecord, CredentialState, NewRefreshToken, Ownership,
-    REFRESH_TOKEN_LIVES, Record, Records, recognise,
+    Contradiction, CredentialKind, CredentialRecord, CredentialState, Federation, NewRefreshToken,
+    Ownership, REFRESH_TOKEN_LIVES, Record, Records, recognise,
 };
 pub use tenant::{
     Attestation, AttestedOutcome, ConsentDenied, ConsentSeen, FacetMemory, TenantRecord, TenantSeen,

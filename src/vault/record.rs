@@ -40,10 +40,31 @@ pub struct Record {
     /// Its object id in [`Record::directory`]; absent until the upsert has answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub object_id: Option<ObjectId<Application>>,
+    /// Whether federated credentials of ours may be on it: they have no value, and where the
+    /// manifest no longer wants any, nothing else says that they must go.
+    #[serde(default, skip_serializing_if = "Federation::is_none")]
+    pub federated: Federation,
     /// Every credential that we made or meant to make and have not removed.
     pub credentials: Vec<CredentialRecord>,
     /// The tenants that use it.
     pub tenants: BTreeMap<TenantKey, TenantRecord>,
+}
+
+/// Whether an app may trust issuers by federated credentials of ours.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Federation {
+    /// None was ever made, or all are gone.
+    #[default]
+    None,
+    /// At least one was about to be made.
+    Meant,
+}
+
+impl Federation {
+    const fn is_none(&self) -> bool {
+        matches!(self, Self::None)
+    }
 }
 
 /// A credential of ours: everything but its value.
@@ -234,6 +255,7 @@ impl Record {
             unique_name,
             client_id: None,
             object_id: None,
+            federated: Federation::None,
             credentials: Vec::new(),
             tenants: BTreeMap::new(),
         }

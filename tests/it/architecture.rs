@@ -59,7 +59,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         ],
     ),
     ("event", &["failure", "ids", "plan", "status"]),
-    ("entra", &["cloud", "connector", "failure", "http", "ids", "secret", "text"]),
+    ("entra", &["cloud", "connector", "failure", "http", "ids", "registration", "secret", "text"]),
     (
         "graph",
         &[
@@ -121,6 +121,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "ids",
             "links",
             "plan",
+            "prove",
             "registration",
             "secret",
             "stop",
@@ -130,10 +131,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     (
         "incidents",
-        &[
-            "cloud", "defender", "entra", "failure", "http", "ids", "prove", "status", "stop",
-            "vault",
-        ],
+        &["cloud", "defender", "entra", "failure", "http", "ids", "prove", "status", "stop"],
     ),
     (
         "report",

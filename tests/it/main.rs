@@ -7,6 +7,7 @@ mod browser;
 mod canaries;
 mod consenting;
 mod contracts;
+mod credentials;
 mod exit_codes;
 mod export;
 mod golden;

@@ -56,12 +56,13 @@ async fn ask(server: &Server, with: With) -> Result<UserToken, Failure> {
     let (network, _) = server.network(Duration::from_secs(5));
     let cloud = server.cloud();
     let [secret, code, verifier, refresh_token] = SECRETS.map(|s| Secret::new(s.to_owned()));
+    let secret = ClientProof::Secret(secret);
     let asker = Asker {
         network: &network,
         cloud: &cloud,
         directory: THERE.parse().unwrap(),
         client: CLIENT.parse().unwrap(),
-        secret: &secret,
+        proof: &secret,
         age: SecretAge::Settled,
     };
     let redirect = Url::parse("http://localhost:49152/tenantry").unwrap();

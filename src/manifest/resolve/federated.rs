@@ -3,12 +3,12 @@
 use url::Url;
 
 use crate::manifest::{
-    Federated,
     mistakes::Wrong,
     read::{At, Cx, Field, Item, List},
     sections::{AzurePipelines, FederatedFields, GitHub},
     words::Free,
 };
+use crate::registration::Federated;
 
 use super::app::Owner;
 

@@ -72,6 +72,7 @@ fn view<'a>(call: &Call<'_>, directory: &Directory, query: &Query, app: &'a App)
         let targets = match expansion.navigation {
             "owners" => owners::objects(directory, &app.owners),
             "appManagementPolicies" => policies::of(directory, &app.policies),
+            "federatedIdentityCredentials" => app.federated.clone(),
             // Links that the sandbox's world has nothing behind.
             _ => Vec::new(),
         };

@@ -1,0 +1,67 @@
+//! What an app has to show for itself, and how this process comes by it.
+
+use crate::{
+    entra::{ClientProof, Issuers, SecretAge},
+    ids::{AppKey, Nonce},
+    registration::Federated,
+    vault::Vault,
+};
+
+/// What an app has to show.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Shows {
+    /// A secret, whose value is in the vault.
+    Secret {
+        /// Its name there.
+        nonce: Nonce,
+        /// How old it is.
+        age: SecretAge,
+    },
+    /// A token of one of the issuers that it trusts: where one can be had, and not elsewhere.
+    Issued(Vec<Federated>),
+}
+
+impl Shows {
+    /// The credential in the vault, where it is one.
+    pub fn nonce(&self) -> Option<&Nonce> {
+        match self {
+            Self::Secret { nonce, age: _ } => Some(nonce),
+            Self::Issued(_) => None,
+        }
+    }
+
+    /// How old it is; a token that was just issued is known wherever its issuer is.
+    pub fn age(&self) -> SecretAge {
+        match self {
+            Self::Secret { nonce: _, age } => *age,
+            Self::Issued(_) => SecretAge::Settled,
+        }
+    }
+}
+
+/// Where what apps show is taken from.
+#[derive(Debug, Clone, Copy)]
+pub struct Wallet<'a> {
+    /// What is kept.
+    pub vault: &'a Vault,
+    /// Who issues tokens to this process.
+    pub issuers: &'a Issuers,
+}
+
+impl Wallet<'_> {
+    /// Takes out what an app shows.
+    ///
+    /// # Errors
+    /// In words, why this process cannot: it has no key to the vault, or no token of such an issuer.
+    pub async fn proof(&self, app: &AppKey, shows: &Shows) -> Result<ClientProof, String> {
+        match shows {
+            Shows::Secret { nonce, age: _ } => {
+                let value = self.vault.value(app, nonce).await;
+                value.map(ClientProof::Secret).map_err(|error| error.to_string())
+            }
+            Shows::Issued(trusted) => {
+                self.issuers.token_for(trusted).await.map(ClientProof::Issued)
+            }
+        }
+    }
+}
