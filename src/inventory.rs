@@ -1,8 +1,9 @@
 //! What was found in one directory; an unreadable directory is a value.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
+use url::Url;
 
 use crate::{
     failure::Failure,
@@ -11,7 +12,7 @@ use crate::{
         TenantId, UniqueName,
     },
     lifetime::Lifetime,
-    registration::{Federated, PermissionKind, Registration},
+    registration::{Federated, PermissionKind, RedirectUri, Registration},
 };
 
 /// A client secret as a directory shows it: everything but its value.
@@ -111,10 +112,23 @@ impl<T> Sight<T> {
 /// (<https://learn.microsoft.com/en-us/graph/api/resources/applicationauthenticationmethodpolicy>).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Policies {
+    /// How much Graph told of them.
+    pub told: Told,
     /// The directory's default policy, where it is enabled.
     pub default: Option<Policy>,
     /// Custom policies; one that an app is assigned to overrides the default for that app.
     pub custom: Vec<(Policy, Vec<ObjectId<Application>>)>,
+}
+
+/// How much of its policies Graph told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Told {
+    /// All of them.
+    #[default]
+    Whole,
+    /// Only what they say of credentials: what they say of audiences and redirect URIs stands in
+    /// Graph's beta, which did not answer.
+    OfCredentials,
 }
 
 /// One app-management policy.
@@ -161,6 +175,51 @@ pub enum RestrictionKind {
     TrustedCertificates,
     /// `audiences.azureAdMultipleOrgs`: no app for other directories.
     NoMultipleOrgs,
+    /// `redirectUris`: not every redirect URI.
+    RedirectUris(RedirectRule),
+}
+
+/// Which web redirect URIs a policy lets be added
+/// (<https://learn.microsoft.com/en-us/graph/api/resources/redirecturiconfiguration?view=graph-rest-beta>).
+/// Its rule about wildcards is none of these: a manifest may hold no wildcard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RedirectRule {
+    /// `uriWithoutAllowedScheme`: these schemes and no other.
+    OnlySchemes(BTreeSet<String>),
+    /// `uriWithBlockedScheme`: none of these schemes.
+    NotSchemes {
+        /// The schemes.
+        schemes: BTreeSet<String>,
+        /// Forms that are let through all the same; a `*` stands for the rest.
+        exempt: BTreeSet<String>,
+    },
+    /// `uriWithoutAllowedDomain`: these hosts and no other. They match whole, in any case.
+    OnlyDomains(BTreeSet<String>),
+    /// `uriWithBlockedDomain`: none of these hosts.
+    NotDomains(BTreeSet<String>),
+}
+
+impl RedirectRule {
+    /// Whether it forbids to add this one.
+    pub fn forbids(&self, uri: &RedirectUri) -> bool {
+        let Ok(url) = Url::parse(uri.as_str()) else { return false };
+        let is = |one: &String, other: &str| one.eq_ignore_ascii_case(other);
+        let host = url.host_str().unwrap_or_default();
+        match self {
+            Self::OnlySchemes(schemes) => {
+                !schemes.iter().any(|scheme| scheme == "*" || is(scheme, url.scheme()))
+            }
+            Self::NotSchemes { schemes, exempt } => {
+                schemes.iter().any(|scheme| is(scheme, url.scheme()))
+                    && !exempt.iter().any(|form| match form.split_once('*') {
+                        Some((front, _)) => uri.as_str().starts_with(front),
+                        None => RedirectUri::new(form) == *uri,
+                    })
+            }
+            Self::OnlyDomains(domains) => !domains.iter().any(|domain| is(domain, host)),
+            Self::NotDomains(domains) => domains.iter().any(|domain| is(domain, host)),
+        }
+    }
 }
 
 /// The permissions that an API offers, as its service principal in this directory lists them.
@@ -189,3 +248,39 @@ pub struct Inventory {
 
 /// Every directory that was read, or why it could not be.
 pub type Inventories = BTreeMap<TenantId, Result<Inventory, Failure>>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_redirect_uri_is_held_against_each_rule() {
+        let set = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
+        let https = RedirectUri::new("https://App.Contoso.example/SiemMsspConnector");
+        let local = RedirectUri::new("http://localhost:8400/tenantry");
+        let blocked = |exempt: &[&str]| RedirectRule::NotSchemes {
+            schemes: set(&["HTTP"]),
+            exempt: set(exempt),
+        };
+        for (rule, of_https, of_local) in [
+            (RedirectRule::OnlySchemes(set(&["HTTPS"])), false, true),
+            (RedirectRule::OnlySchemes(set(&["*"])), false, false),
+            (RedirectRule::OnlySchemes(set(&[])), true, true),
+            (blocked(&[]), false, true),
+            (blocked(&["http://localhost:*"]), false, false),
+            (blocked(&["http://localhost:8400/tenantry"]), false, false),
+            (blocked(&["http://localhost"]), false, true),
+            // A domain is no suffix.
+            (RedirectRule::OnlyDomains(set(&["contoso.example"])), true, true),
+            (RedirectRule::OnlyDomains(set(&["APP.contoso.example", "localhost"])), false, false),
+            (RedirectRule::NotDomains(set(&["localhost"])), false, true),
+            (RedirectRule::NotDomains(set(&["contoso.example"])), false, false),
+        ] {
+            assert_eq!(
+                (rule.forbids(&https), rule.forbids(&local)),
+                (of_https, of_local),
+                "{rule:?}"
+            );
+        }
+    }
+}

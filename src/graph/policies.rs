@@ -1,7 +1,10 @@
-//! App management policies: what Graph sends of them, and what of it concerns us.
+//! App management policies: what Graph sends of them, and what of it concerns us. Audiences and
+//! redirect URIs stand in its beta alone.
 //!
 //! <https://learn.microsoft.com/en-us/graph/api/resources/tenantappmanagementpolicy>,
 //! <https://learn.microsoft.com/en-us/graph/api/resources/appmanagementpolicy>.
+
+use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer};
@@ -9,7 +12,7 @@ use uuid::Uuid;
 
 use crate::{
     ids::{Application, ObjectId},
-    inventory::{Policy, Restriction, RestrictionKind},
+    inventory::{Policy, RedirectRule, Restriction, RestrictionKind},
     lifetime::Lifetime,
 };
 
@@ -48,8 +51,8 @@ pub(super) struct Member {
 struct Restrictions {
     password_credentials: Option<Vec<Entry>>,
     key_credentials: Option<Vec<Entry>>,
-    /// Only in beta today; read where it is sent.
     audiences: Option<Audiences>,
+    redirect_uris: Option<Redirects>,
 }
 
 #[derive(Deserialize)]
@@ -57,7 +60,6 @@ struct Restrictions {
 struct CustomRestrictions {
     password_credentials: Option<Vec<Entry>>,
     key_credentials: Option<Vec<Entry>>,
-    audiences: Option<Audiences>,
     application_restrictions: Option<Restrictions>,
 }
 
@@ -98,6 +100,80 @@ struct Exemption {
 #[serde(rename_all = "camelCase")]
 struct Audiences {
     azure_ad_multiple_orgs: Option<Reach>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Redirects {
+    uri_without_allowed_scheme: Option<Redirect>,
+    uri_with_blocked_scheme: Option<Redirect>,
+    uri_without_allowed_domain: Option<Redirect>,
+    uri_with_blocked_domain: Option<Redirect>,
+}
+
+/// One rule about redirect URIs, whichever; ours are all of the platform `web`.
+#[derive(Deserialize)]
+struct Redirect {
+    #[serde(flatten)]
+    lists: Lists,
+    web: Option<Lists>,
+    #[serde(flatten)]
+    reach: Reach,
+}
+
+#[derive(Deserialize, std::default::Default)]
+#[serde(rename_all = "camelCase")]
+struct Lists {
+    allowed_schemes: Option<Vec<String>>,
+    blocked_schemes: Option<Vec<String>>,
+    exempt_formats: Option<Vec<String>>,
+    allowed_domains: Option<Vec<String>>,
+    blocked_domains: Option<Vec<String>>,
+}
+
+impl Redirect {
+    /// What holds for every platform and what holds for ours, together.
+    fn restricts(
+        self,
+        list: fn(&mut Lists) -> &mut Option<Vec<String>>,
+        kind: impl FnOnce(BTreeSet<String>, BTreeSet<String>) -> RedirectRule,
+    ) -> Option<Restriction> {
+        let Self { mut lists, web, reach } = self;
+        let mut web = web.unwrap_or_default();
+        let mut both = |of: fn(&mut Lists) -> &mut Option<Vec<String>>| {
+            let mine = of(&mut lists).take().unwrap_or_default();
+            mine.into_iter().chain(of(&mut web).take().unwrap_or_default()).collect()
+        };
+        let (listed, exempt) = (both(list), both(|lists| &mut lists.exempt_formats));
+        reach.restricts(RestrictionKind::RedirectUris(kind(listed, exempt)))
+    }
+}
+
+impl Redirects {
+    fn read(self) -> impl Iterator<Item = Restriction> {
+        let Self {
+            uri_without_allowed_scheme,
+            uri_with_blocked_scheme,
+            uri_without_allowed_domain,
+            uri_with_blocked_domain,
+        } = self;
+        let only_schemes = |schemes, _| RedirectRule::OnlySchemes(schemes);
+        let not_schemes = |schemes, exempt| RedirectRule::NotSchemes { schemes, exempt };
+        let only_domains = |domains, _| RedirectRule::OnlyDomains(domains);
+        let not_domains = |domains, _| RedirectRule::NotDomains(domains);
+        [
+            uri_without_allowed_scheme
+                .and_then(|r| r.restricts(|lists| &mut lists.allowed_schemes, only_schemes)),
+            uri_with_blocked_scheme
+                .and_then(|r| r.restricts(|lists| &mut lists.blocked_schemes, not_schemes)),
+            uri_without_allowed_domain
+                .and_then(|r| r.restricts(|lists| &mut lists.allowed_domains, only_domains)),
+            uri_with_blocked_domain
+                .and_then(|r| r.restricts(|lists| &mut lists.blocked_domains, not_domains)),
+        ]
+        .into_iter()
+        .flatten()
+    }
 }
 
 /// The date from which apps are concerned; the first year stands for all of them.
@@ -159,11 +235,12 @@ impl Custom {
         if let Some(CustomRestrictions {
             password_credentials,
             key_credentials,
-            audiences,
             application_restrictions,
         }) = restrictions
         {
-            read = Restrictions { password_credentials, key_credentials, audiences }.read();
+            read =
+                Restrictions { password_credentials, key_credentials, ..Restrictions::default() }
+                    .read();
             read.extend(application_restrictions.unwrap_or_default().read());
         }
         let policy =
@@ -175,7 +252,7 @@ impl Custom {
 
 impl Restrictions {
     fn read(self) -> Vec<Restriction> {
-        let Self { password_credentials, key_credentials, audiences } = self;
+        let Self { password_credentials, key_credentials, audiences, redirect_uris } = self;
         let passwords = password_credentials.unwrap_or_default().into_iter();
         let keys = key_credentials.unwrap_or_default().into_iter();
         let mut read: Vec<Restriction> = passwords
@@ -184,6 +261,7 @@ impl Restrictions {
             .collect();
         let multiple = audiences.and_then(|audiences| audiences.azure_ad_multiple_orgs);
         read.extend(multiple.and_then(|reach| reach.restricts(RestrictionKind::NoMultipleOrgs)));
+        read.extend(redirect_uris.into_iter().flat_map(Redirects::read));
         read
     }
 }
@@ -259,7 +337,13 @@ mod tests {
                 {"@odata.type":"#microsoft.graph.customSecurityAttributeStringValueExemption","id":"Exempt_Apps","operator":"equals","value":"yes"}]}},
               {"restrictionType":"trustedCertificateAuthority","state":"enabled","certificateBasedApplicationConfigurationIds":["a"]},
               {"restrictionType":"asymmetricKeyLifetime","state":"disabled","maxLifetime":"P1D"}],
-            "audiences":{"azureAdMultipleOrgs":{"state":"enabled"}}}}"##;
+            "audiences":{"azureAdMultipleOrgs":{"state":"enabled"}},
+            "redirectUris":{
+              "uriWithoutAllowedScheme":{"state":"enabled","allowedSchemes":["https"],"web":{"allowedSchemes":["http"]},"spa":{"allowedSchemes":["*"]}},
+              "uriWithBlockedScheme":{"state":"disabled","blockedSchemes":["https"]},
+              "uriWithoutAllowedDomain":{"state":"enabled","restrictForAppsCreatedAfterDateTime":"2026-01-01T00:00:00Z","allowedDomains":["a.example"],"web":null},
+              "uriWithBlockedDomain":null,
+              "uriWithWildcard":{"state":"enabled","excludeFormats":{"excludeWildcardsInPath":true}}}}}"##;
         let policy = serde_json::from_str::<Default>(set).unwrap().policy().unwrap();
         let found: Vec<_> = policy
             .restrictions
@@ -274,6 +358,8 @@ mod tests {
                 ("CertificateLifetime(Lifetime(90 days))".to_owned(), false),
                 ("TrustedCertificates".to_owned(), false),
                 ("NoMultipleOrgs".to_owned(), false),
+                (r#"RedirectUris(OnlySchemes({"http", "https"}))"#.to_owned(), false),
+                (r#"RedirectUris(OnlyDomains({"a.example"}))"#.to_owned(), true),
             ]
         );
         let exempt: Vec<_> = policy.restrictions.iter().flat_map(|r| &r.exempt).collect();

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{
     policies,
-    request::{Graph, at, keyed, quoted},
+    request::{Graph, Version, at, keyed, quoted},
     wire::{APP, App, FEDERATED, GLIMPSE},
 };
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
     ids::{
         Application, ClientId, FleetName, ObjectId, PermissionId, ResourceId, TenantId, UniqueName,
     },
-    inventory::{Binned, Catalogue, FoundApp, Glimpse, Policies},
+    inventory::{Binned, Catalogue, FoundApp, Glimpse, Policies, Told},
     registration::PermissionKind,
 };
 
@@ -168,19 +168,41 @@ impl Reader {
         Ok(app.map(App::found))
     }
 
-    /// The app management policies, as far as they concern us.
+    /// The app management policies, as far as they concern us. They are read in Graph's beta: what
+    /// they say of audiences and redirect URIs is told nowhere else
+    /// (<https://learn.microsoft.com/en-us/graph/api/resources/appmanagementapplicationconfiguration?view=graph-rest-beta>),
+    /// and all else is the same there. Microsoft promises nothing of a beta, so where it does not
+    /// answer, `v1.0` is asked, and tells less.
     ///
     /// # Errors
     /// As every call; [`Cause::Privilege`] without `Policy.Read.ApplicationConfiguration`.
     pub async fn policies(&self) -> Result<Policies, Failure> {
+        match self.policies_of(Version::Beta).await {
+            Err(failure) => match failure.cause {
+                Cause::Refused | Cause::NotFound | Cause::Service | Cause::Garbled => {
+                    let told = Told::OfCredentials;
+                    Ok(Policies { told, ..self.policies_of(Version::V1).await? })
+                }
+                Cause::SignIn
+                | Cause::Privilege
+                | Cause::Throttled
+                | Cause::Unreachable
+                | Cause::NoAnswer
+                | Cause::Guard
+                | Cause::Interrupted => Err(failure),
+            },
+            Ok(policies) => Ok(policies),
+        }
+    }
+
+    async fn policies_of(&self, version: Version) -> Result<Policies, Failure> {
         let policies = self.graph.spell().policies();
-        let default: policies::Default = self
-            .graph
-            .one(policies.get_default_app_management_policy().build(), &Context::new())
-            .await?;
+        let default = version.of(policies.get_default_app_management_policy());
+        let default: policies::Default = self.graph.one(default.build(), &Context::new()).await?;
         let list = policies.list_app_management_policies().expand(&["appliesTo"]);
-        let custom: Vec<policies::Custom> = self.graph.list(list.build()).await?;
-        let mut found = Policies { default: default.policy(), custom: Vec::new() };
+        let custom: Vec<policies::Custom> = self.graph.list(version.of(list).build()).await?;
+        let mut found =
+            Policies { told: Told::Whole, default: default.policy(), custom: Vec::new() };
         for mut policy in custom {
             // An expanded relation is cut at some twenty members, with a link to the rest.
             let mut next = policy.more.take();

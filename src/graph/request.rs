@@ -34,7 +34,7 @@ impl<F: Future<Output = GraphResult<reqwest012::RequestBuilder>> + Send> Spelled
 pub(super) struct Graph {
     spell: GraphClient,
     calls: Calls,
-    /// Where this cloud's `v1.0` is.
+    /// Where this cloud's Graph is, above its versions.
     base: Url,
 }
 
@@ -48,15 +48,11 @@ impl Graph {
     ) -> Result<Self, Failure> {
         let bearer =
             Bearer { credential: operator.credential(directory)?, scope: cloud.graph_scope() };
-        let mut base = cloud.graph.clone();
-        if let Ok(mut path) = base.path_segments_mut() {
-            path.pop_if_empty().push("v1.0");
-        }
         Ok(Self {
             // It is never given a token and never sends.
             spell: GraphClient::new(""),
             calls: network.calls(Service::Graph, Some(directory), access, Some(bearer)),
-            base,
+            base: cloud.graph.clone(),
         })
     }
 
@@ -122,7 +118,9 @@ impl Graph {
         end: &str,
     ) -> Result<(Vec<T>, Option<String>), Failure> {
         let url = self.on_our_origin(link)?;
-        if !url.path().ends_with(end) || !url.path().starts_with(self.base.path()) {
+        let within = Version::ALL.map(|version| self.path(version, "/"));
+        let ours = within.iter().any(|path| url.path().starts_with(path));
+        if !url.path().ends_with(end) || !ours {
             return Err(Failure::new(Cause::Guard, "a link in Graph's answer leads elsewhere"));
         }
         let request = Request::new(url, Method::Get);
@@ -157,6 +155,11 @@ impl Graph {
         Ok(url)
     }
 
+    /// A path of a version, on this cloud's host.
+    fn path(&self, version: Version, path: &str) -> String {
+        format!("{}{}{path}", self.base.path().trim_end_matches('/'), version.segment())
+    }
+
     /// The request as our pipeline sends it: to this cloud's host, without the empty token that
     /// `graph-rs-sdk` puts in.
     async fn moved(&self, spelled: impl Spelled) -> Result<Request, Failure> {
@@ -170,8 +173,11 @@ impl Graph {
             .map_err(|e| unspelled(e.to_string()))?;
         let mut url = self.base.clone();
         let path = built.url().path();
-        let path = path.strip_prefix("/v1.0").unwrap_or(path);
-        url.set_path(&format!("{}{path}", self.base.path().trim_end_matches('/')));
+        let (version, path) = Version::ALL
+            .into_iter()
+            .find_map(|version| Some((version, path.strip_prefix(version.segment())?)))
+            .unwrap_or((Version::V1, path));
+        url.set_path(&self.path(version, path));
         url.set_query(built.url().query());
         let method = match built.method().as_str() {
             "GET" => Method::Get,
@@ -192,6 +198,36 @@ impl Graph {
             request.set_body(body.to_vec());
         }
         Ok(request)
+    }
+}
+
+/// A version of Graph.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Version {
+    /// `v1.0`, the stable one.
+    V1,
+    /// `beta`: only where something is told nowhere else.
+    Beta,
+}
+
+impl Version {
+    const ALL: [Self; 2] = [Self::V1, Self::Beta];
+
+    const fn segment(self) -> &'static str {
+        match self {
+            Self::V1 => "/v1.0",
+            Self::Beta => "/beta",
+        }
+    }
+
+    /// Points a request at this version.
+    pub(super) fn of<R: AsMut<Url>>(self, mut request: R) -> R {
+        let url = request.as_mut();
+        let path = url.path();
+        let path = path.strip_prefix(Self::V1.segment()).unwrap_or(path);
+        let path = format!("{}{path}", self.segment());
+        url.set_path(&path);
+        request
     }
 }
 

@@ -83,7 +83,8 @@ fn list(apps: &[Value]) -> Reply {
 
 /// The requests to Graph, as a person would write them.
 fn asked(server: &Server) -> Vec<String> {
-    let graph = server.heard().into_iter().filter(|heard| heard.target.starts_with("/v1.0/"));
+    let of_graph = |target: &str| ["/v1.0/", "/beta/"].iter().any(|v| target.starts_with(v));
+    let graph = server.heard().into_iter().filter(|heard| of_graph(&heard.target));
     graph
         .map(|heard| {
             let url = server.base.join(&heard.target).unwrap();
@@ -170,9 +171,9 @@ async fn where_something_is_missing_everything_the_bin_and_policies_are_read_and
         asked,
         [
             LISTING,
+            "GET /beta/policies/defaultAppManagementPolicy",
             "GET /v1.0/applications?$top=999",
             "GET /v1.0/directory/deletedItems/microsoft.graph.application?$top=999",
-            "GET /v1.0/policies/defaultAppManagementPolicy",
             "GET /v1.0/applications/0b6d0000-0000-4000-8000-000000000007",
         ]
     );
@@ -325,12 +326,12 @@ async fn the_rest_of_a_policys_apps_is_fetched_and_only_from_there() {
         let host = heard.head.lines().find_map(|line| line.strip_prefix("host: ")).unwrap();
         let path = heard.target.split('?').next().unwrap();
         match path {
-            "/v1.0/policies/defaultAppManagementPolicy" => {
+            "/beta/policies/defaultAppManagementPolicy" => {
                 Reply::json(200, json!({"id": "0", "isEnabled": false}))
             }
-            "/v1.0/policies/appManagementPolicies" => Reply::json(200, json!({"value": [{
+            "/beta/policies/appManagementPolicies" => Reply::json(200, json!({"value": [{
                 "id": "p", "isEnabled": true, "appliesTo": [{"id": APP}],
-                "appliesTo@odata.nextLink": format!("https://{host}/v1.0/policies/appManagementPolicies/p/appliesTo?$skiptoken=1"),
+                "appliesTo@odata.nextLink": format!("https://{host}/beta/policies/appManagementPolicies/p/appliesTo?$skiptoken=1"),
             }]})),
             _ => Reply::json(200, json!({"value": [{"id": CLIENT}]})),
         }
@@ -339,7 +340,7 @@ async fn the_rest_of_a_policys_apps_is_fetched_and_only_from_there() {
     let policies = reader(&server).policies().await.unwrap();
     assert_eq!(policies.default, None);
     assert_eq!(policies.custom[0].1.len(), 2);
-    assert_eq!(asked(&server)[1], "GET /v1.0/policies/appManagementPolicies?$expand=appliesTo");
+    assert_eq!(asked(&server)[1], "GET /beta/policies/appManagementPolicies?$expand=appliesTo");
 }
 
 fn wanted() -> Registration {

@@ -208,7 +208,9 @@ pub(super) fn read_refusal(
         // What such a body holds is not repeated: it may be a page of HTML, or anything else.
         None => format!("{service} gave no reason that can be read"),
     };
-    let hint = hint::for_code(said.code.as_deref(), cause, &message);
+    let code = said.code.as_deref();
+    let hint = hint::for_policy(code, &message)
+        .or_else(|| hint::for_code(code, cause, &message).map(str::to_owned));
     let failure = Failure {
         cause,
         status: Some(status),
@@ -216,7 +218,7 @@ pub(super) fn read_refusal(
         message,
         request_id: request_id(headers).or(said.request_id).map(|id| conceal(&id)),
         at: Some(Timestamp::now()),
-        hint: hint.map(str::to_owned),
+        hint,
     };
     let wait = retry_after(headers).or_else(|| wait_in_words(status, &failure.message));
     Refusal { failure, retry_after: wait, repeat: Repeat::ByRule }
@@ -352,6 +354,31 @@ mod tests {
         assert_eq!(failure.cause, Cause::Privilege);
         assert_eq!(failure.code.as_deref(), Some("Authorization_RequestDenied"));
         assert_eq!(failure.request_id.as_deref(), Some("2f5e"));
+    }
+
+    #[test]
+    fn what_a_policy_refused_is_said_with_the_policys_id() {
+        let of = |code: &str, message: &str| {
+            let body = serde_json::json!({"error": {"code": code, "message": message}});
+            refused(Service::Graph, 400, &body.to_string()).hint.unwrap_or_default()
+        };
+        let id = "8f2c0000-0000-4000-8000-000000000001";
+        let assigned = format!("x as per assigned policy '{id}'.");
+        let redirect =
+            format!("Redirect URI 'https://a' not allowed as per assigned policy '{id}'.");
+        for (code, message, says) in [
+            ("CredentialInvalidLifetimeAsPerAppPolicy", &assigned, "live shorter"),
+            ("CredentialTypeNotAllowedAsPerAppPolicy", &assigned, "of this kind"),
+            ("SignInAudienceNotAllowedAsPerAppPolicy", &assigned, "other directories"),
+            ("Request_BadRequest", &redirect, "this redirect URI"),
+            ("SomethingNewAsPerAppPolicy", &assigned, "forbids this."),
+        ] {
+            let hint = of(code, message);
+            assert!(hint.contains(id) && hint.contains(says), "{code}: {hint}");
+        }
+        let nameless = of("CredentialTypeNotAllowedAsPerAppPolicy", "Credential type not allowed.");
+        assert!(nameless.starts_with("An app management policy forbids"), "{nameless}");
+        assert_eq!(of("Request_BadRequest", "Another object has the same policy."), "");
     }
 
     #[test]

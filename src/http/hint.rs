@@ -86,6 +86,45 @@ pub(crate) fn hint_for_code(code: &str) -> Option<&'static str> {
     for_code(Some(code), Cause::Refused, "")
 }
 
+/// Advice where an app management policy refused: which one, whose it is, what it forbids, and what
+/// to do. Its id stands in Graph's own words; of restrictions whose code nobody has written down,
+/// these words are all that tells.
+pub(super) fn for_policy(code: Option<&str>, message: &str) -> Option<String> {
+    let code = code.unwrap_or_default();
+    let named = message.split_once("assigned policy '").and_then(|(_, rest)| rest.split_once('\''));
+    if named.is_none() && !code.ends_with("AsPerAppPolicy") {
+        return None;
+    }
+    let policy = named.map_or_else(
+        || "An app management policy".to_owned(),
+        |(id, _)| format!("The app management policy {id}"),
+    );
+    let (forbids, way_out) = match code {
+        "CredentialInvalidLifetimeAsPerAppPolicy" => (
+            "allows only credentials that live shorter",
+            "run again, so that the plan reads its limit, or set `secret.lifetime` below it",
+        ),
+        "CredentialTypeNotAllowedAsPerAppPolicy" => (
+            "forbids new credentials of this kind",
+            "its administrator can exempt the app (a new exemption takes minutes to act), or use a \
+             credential that it allows",
+        ),
+        "SignInAudienceNotAllowedAsPerAppPolicy" => (
+            "forbids apps for other directories",
+            "its administrator can exempt the app, or choose `layout: in-tenant`",
+        ),
+        _ if message.to_ascii_lowercase().contains("redirect") => (
+            "forbids this redirect URI",
+            "its administrator can exempt the app, or choose other `redirectUris`",
+        ),
+        _ => ("forbids this", "its administrator can exempt the app"),
+    };
+    Some(format!(
+        "{policy} {forbids}. It is of the directory in which the app lives: {way_out}. With \
+         Policy.Read.ApplicationConfiguration the plan says so beforehand."
+    ))
+}
+
 /// Advice for a code, where there is any that holds whatever the call was about.
 pub(super) fn for_code(code: Option<&str>, cause: Cause, message: &str) -> Option<&'static str> {
     let advice = match code.unwrap_or_default() {
@@ -93,18 +132,6 @@ pub(super) fn for_code(code: Option<&str>, cause: Cause, message: &str) -> Optio
             "The operator lacks a right, or holds Application.ReadWrite.OwnedBy and does not own \
              this app: make it an owner, or grant Application.ReadWrite.All. `tenantry doctor` \
              shows all rights."
-        }
-        "CredentialInvalidLifetimeAsPerAppPolicy" => {
-            "An app management policy of this directory allows only shorter secrets; run again, \
-             so that the plan reads the policy, or set `secret.lifetime` below its limit."
-        }
-        "CredentialTypeNotAllowedAsPerAppPolicy" => {
-            "An app management policy of this directory forbids new client secrets; its \
-             administrator can exempt the app, and a new exemption takes minutes to act."
-        }
-        "SignInAudienceNotAllowedAsPerAppPolicy" => {
-            "An app management policy of this directory forbids apps for other directories; its \
-             administrator can exempt the app, or choose `layout: in-tenant`."
         }
         "Directory_QuotaExceeded" => {
             "Deleted apps count for 30 days. Empty the bin, raise the quota, or let an \

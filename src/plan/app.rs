@@ -9,16 +9,16 @@ use super::{
     diagnostic::{Code, Diagnostic},
     federated,
     index::{Index, Ours},
-    marks, secrets,
-    step::{Edit, Foreign, Step, Target},
+    marks, policies, secrets,
+    step::{Foreign, Step, Target},
 };
 use crate::{
     connector::known_permission,
     failure::{Cause, Failure},
     ids::{TenantId, TenantKey, UniqueName},
-    inventory::{Binned, FoundApp, Inventory, RestrictionKind, Sight},
+    inventory::{Binned, FoundApp, Inventory, Sight},
     manifest::{App, Credential, Layout, Manifest},
-    registration::{Audience, Permission, Registration},
+    registration::{Permission, Registration},
 };
 
 pub(super) fn plan(
@@ -108,7 +108,7 @@ pub(super) fn plan(
     };
     difference(&mut plan, manifest, wanted, index, inventory, &state, &registration);
     credentials(&mut plan, wanted, inventory, &state, seen, now);
-    obstacles(&mut plan, inventory, &state, &registration, now);
+    obstacles(&mut plan, inventory, &state, now);
     plan
 }
 
@@ -473,54 +473,11 @@ fn kept(foreign: &Foreign) -> String {
 }
 
 /// Takes back what cannot work as a whole, so that nothing is left half-done.
-fn obstacles(
-    plan: &mut AppPlan,
-    inventory: &Inventory,
-    state: &State<'_>,
-    registration: &Registration,
-    now: Timestamp,
-) {
-    let becomes_multiple = registration.audience == Some(Audience::MultipleOrgs)
-        && plan.steps.iter().any(|step| match step {
-            Step::CreateApplication { .. } => true,
-            Step::PatchApplication { edits, .. } => {
-                edits.iter().any(|edit| matches!(edit, Edit::Audience(_)))
-            }
-            Step::RestoreApplication { .. }
-            | Step::RemoveSecret { .. }
-            | Step::AddSecret { .. }
-            | Step::AddFederated { .. }
-            | Step::UpdateFederated { .. }
-            | Step::RemoveFederated { .. } => false,
-        });
-    if becomes_multiple {
-        let object = state.app().map(|app| app.object_id);
-        let created = state.app().and_then(|app| app.created).unwrap_or(now);
-        let policy = inventory
-            .policies
-            .seen()
-            .and_then(|policies| secrets::policy_for(policies, object))
-            .filter(|policy| {
-                policy.restrictions.iter().any(|restriction| {
-                    restriction.kind == RestrictionKind::NoMultipleOrgs
-                        && restriction.concerns(created)
-                })
-            });
-        if let Some(policy) = policy {
-            plan.diagnostics.push(
-                Diagnostic::new(
-                    Code::AudienceForbidden,
-                    format!("policy \"{}\" forbids apps for other directories", policy.name),
-                )
-                .hint("ask for an exemption, or let each customer own the app: layout: in-tenant"),
-            );
-        }
-    }
-    let forbidden = |code| plan.diagnostics.iter().any(|d| d.code == code);
-    if forbidden(Code::AudienceForbidden) || forbidden(Code::RenamedKey) {
-        plan.steps.clear();
-    }
-    if forbidden(Code::SecretForbidden) && !matches!(state, State::Found { .. }) {
+fn obstacles(plan: &mut AppPlan, inventory: &Inventory, state: &State<'_>, now: Timestamp) {
+    let created = state.app().and_then(|app| app.created).unwrap_or(now);
+    policies::judge(plan, &inventory.policies, state.app().map(|app| app.object_id), created);
+    policies::give_way(plan, matches!(state, State::Found { .. }));
+    if plan.diagnostics.iter().any(|d| d.code == Code::RenamedKey) {
         plan.steps.clear();
     }
 }

@@ -42,6 +42,11 @@ codes! {
     SecretForbidden = "secret-forbidden-by-policy", Error;
     /// A policy forbids apps for other directories.
     AudienceForbidden = "audience-forbidden-by-policy", Error;
+    /// A policy forbids a redirect URI.
+    RedirectForbidden = "redirect-uri-forbidden-by-policy", Error;
+    /// A policy forbids something, but exempts some callers, and whether the operator is one is not
+    /// known.
+    PolicyMayForbid = "policy-may-forbid", Warning;
     /// A policy makes the secret live shorter than the manifest asks.
     SecretShortened = "secret-shortened-by-policy", Warning;
     /// Policies could not be read.

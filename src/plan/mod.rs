@@ -11,6 +11,7 @@ mod index;
 pub mod manual;
 pub mod marks;
 mod permit;
+mod policies;
 mod saved;
 pub mod secrets;
 pub mod step;
@@ -35,7 +36,7 @@ use crate::{
     connector::Connector,
     failure::Failure,
     ids::{AppKey, ClientId, FleetName, ResourceId, TenantId, TenantKey, VaultId},
-    inventory::{Inventories, Inventory},
+    inventory::{Inventories, Inventory, Policies, Told},
     manifest::{App, Layout, Manifest},
     shard::Shard,
     vault::Records,
@@ -370,7 +371,7 @@ pub fn plan(
 
 /// What the operator may not see, said once for the directory.
 fn unseen(inventory: &Inventory) -> Vec<Diagnostic> {
-    use crate::inventory::Sight::Hidden;
+    use crate::inventory::Sight::{Hidden, Seen};
     let mut unseen = Vec::new();
     if let Hidden(why) = &inventory.policies {
         unseen.push(
@@ -385,6 +386,13 @@ fn unseen(inventory: &Inventory) -> Vec<Diagnostic> {
                 "grant the operator Policy.Read.ApplicationConfiguration to see them in the plan",
             ),
         );
+    }
+    if let Seen(Policies { told: Told::OfCredentials, .. }) = &inventory.policies {
+        unseen.push(Diagnostic::new(
+            Code::PoliciesUnknown,
+            "what app-management policies say of audiences and redirect URIs could not be read, so \
+             it is unknown: Graph tells it in its beta only, which did not answer",
+        ));
     }
     if let Hidden(why) = &inventory.bin {
         unseen.push(
@@ -451,12 +459,9 @@ impl Plan {
                     Step::PatchApplication { edits, .. } => {
                         for edit in edits {
                             match edit {
-                                Edit::Audience(_) => needs.policies = true,
+                                Edit::Audience(_) | Edit::RedirectUris(_) => needs.policies = true,
                                 Edit::Permissions(_) => needs.ask_about(manifest, &app.key),
-                                Edit::DisplayName(_)
-                                | Edit::RedirectUris(_)
-                                | Edit::Links(_)
-                                | Edit::Tags(_) => {}
+                                Edit::DisplayName(_) | Edit::Links(_) | Edit::Tags(_) => {}
                             }
                         }
                     }

@@ -5,6 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     diagnostic::{Code, Diagnostic},
+    policies::forbidden,
     step::{Cap, ForeignSecret, SecretReason, Step},
 };
 use crate::{
@@ -179,23 +180,24 @@ pub(super) fn obey(
         }
         match &restriction.kind {
             RestrictionKind::NoSecrets => {
-                secrets.steps.remove(position);
-                secrets.diagnostics.push(
-                    Diagnostic::new(
-                        Code::SecretForbidden,
-                        format!("policy \"{}\" forbids new client secrets", policy.name),
-                    )
-                    .hint(
-                        "ask for an exemption for this app in Entra ID › Enterprise applications › \
-                         Application policies, or use a credential that the policy allows",
-                    ),
-                );
-                return;
+                secrets.diagnostics.push(forbidden(
+                    Code::SecretForbidden,
+                    policy,
+                    restriction,
+                    "new client secrets",
+                    "ask for an exemption for this app in Entra ID › Enterprise applications › \
+                     Application policies, or use a credential that the policy allows",
+                ));
+                if restriction.exempt.is_empty() {
+                    secrets.steps.remove(position);
+                    return;
+                }
             }
             RestrictionKind::SecretLifetime(most) => shorten(secrets, position, policy, *most, now),
             RestrictionKind::CertificateLifetime(_)
             | RestrictionKind::TrustedCertificates
-            | RestrictionKind::NoMultipleOrgs => {}
+            | RestrictionKind::NoMultipleOrgs
+            | RestrictionKind::RedirectUris(_) => {}
         }
     }
 }

@@ -18,6 +18,7 @@ mod laws;
 mod manifest;
 mod people;
 mod pipelines;
+mod policies;
 mod runners;
 mod shards;
 mod signed;

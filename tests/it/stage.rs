@@ -240,13 +240,17 @@ impl Stage {
 
     /// Gives the operator an app role of Microsoft Graph.
     pub(crate) fn empower(&self, roles: &[&str]) {
-        let graph = self.call(
-            Method::GET,
-            &format!("/servicePrincipals(appId='{GRAPH}')"),
-            &self.operator_token(),
-            None,
-        );
-        let known = graph.body["appRoles"].as_array().unwrap().clone();
+        self.assign_roles(&self.graph_roles(), roles);
+    }
+
+    /// The app roles that Microsoft Graph offers.
+    fn graph_roles(&self) -> Vec<Value> {
+        let path = format!("/servicePrincipals(appId='{GRAPH}')");
+        let graph = self.call(Method::GET, &path, &self.operator_token(), None);
+        graph.body["appRoles"].as_array().unwrap().clone()
+    }
+
+    fn assign_roles(&self, known: &[Value], roles: &[&str]) {
         let client = self.sandbox.operator().client_id;
         self.change_world(|world| {
             let home = directory_mut(world, HOME);
@@ -262,6 +266,23 @@ impl Stage {
                 assign(home, HOME, &principal, GRAPH, &id);
             }
         });
+    }
+
+    /// Takes these of the seed's app roles from the operator.
+    pub(crate) fn without(&self, rights: &[&str]) {
+        const SEEDED: [&str; 6] = [
+            "Application.ReadWrite.OwnedBy",
+            "Application.Read.All",
+            "Policy.Read.ApplicationConfiguration",
+            "Organization.Read.All",
+            "DelegatedAdminRelationship.Read.All",
+            "CrossTenantInformation.ReadBasic.All",
+        ];
+        let kept: Vec<_> = SEEDED.into_iter().filter(|role| !rights.contains(role)).collect();
+        // While it still may: the roles' ids are looked up with its own token.
+        let known = self.graph_roles();
+        self.disempower();
+        self.assign_roles(&known, &kept);
     }
 
     /// Takes all app roles from the operator.

@@ -81,7 +81,7 @@ impl Slice {
             (None, _) => return vec![format!("response: status {status} is not described")],
         };
         let described = self.resolve(described);
-        match (described.pointer("/content/application~1json/schema"), &answered["body"]) {
+        match (described.pointer("/content/application~1json/schema"), &of_v1(&answered["body"])) {
             (Some(schema), body) => self.judge(&format!("{place} response {status}"), schema, body),
             (None, Value::Null) => Vec::new(),
             (None, _) => vec![format!("response {status}: a body where none is described")],
@@ -97,7 +97,9 @@ impl Slice {
 
     fn find(&self, method: &str, path: &str) -> Option<Described<'_>> {
         let path = decode(path);
-        let path = path.strip_prefix("/v1.0")?;
+        // Only policies are read in beta, which is described by what it shares with `v1.0`.
+        let beta = path.strip_prefix("/beta").filter(|path| path.starts_with("/policies/"));
+        let path = path.strip_prefix("/v1.0").or(beta)?;
         let method = method.to_ascii_lowercase();
         let paths = self.document["paths"].as_object().unwrap();
         let fitting = |exact: bool| {
@@ -167,6 +169,22 @@ impl Slice {
     }
 }
 
+/// An answer without what only beta tells of policies.
+fn of_v1(body: &Value) -> Value {
+    let mut body = body.clone();
+    let listed = body["value"].as_array().map_or(0, Vec::len);
+    let roots = (0..listed).map(|n| format!("/value/{n}")).chain([String::new()]);
+    for root in roots.collect::<Vec<_>>() {
+        for place in ["/applicationRestrictions", "/restrictions/applicationRestrictions"] {
+            if let Some(Value::Object(members)) = body.pointer_mut(&format!("{root}{place}")) {
+                members.remove("audiences");
+                members.remove("redirectUris");
+            }
+        }
+    }
+    body
+}
+
 fn short(place: &str) -> String {
     place.chars().take(90).collect()
 }
@@ -203,7 +221,7 @@ fn hold(slice: &Slice, stage: &Stage) -> BTreeMap<String, BTreeSet<u64>> {
     let mut checked = 0;
     for exchange in stage.sandbox.traffic() {
         let path = exchange["request"]["path"].as_str().unwrap();
-        if !path.starts_with("/v1.0/") {
+        if !path.starts_with("/v1.0/") && !path.starts_with("/beta/policies/") {
             continue;
         }
         checked += 1;

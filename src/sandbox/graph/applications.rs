@@ -71,7 +71,7 @@ fn view<'a>(call: &Call<'_>, directory: &Directory, query: &Query, app: &'a App)
     for expansion in query.expansions() {
         let targets = match expansion.navigation {
             "owners" => owners::objects(directory, &app.owners),
-            "appManagementPolicies" => policies::of(directory, &app.policies),
+            "appManagementPolicies" => policies::of(call.route.version, directory, &app.policies),
             "federatedIdentityCredentials" => app.federated.clone(),
             // Links that the sandbox's world has nothing behind.
             _ => Vec::new(),

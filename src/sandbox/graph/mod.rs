@@ -19,6 +19,7 @@ pub(super) mod path;
 mod policies;
 mod policy_rules;
 pub(super) mod principals;
+mod redirect_rules;
 mod relationships;
 pub(super) mod route;
 mod security;

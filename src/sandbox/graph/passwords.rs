@@ -7,14 +7,14 @@ use serde_json::{Map, Value, json};
 
 use super::{
     call::{Call, WRITE_ALL, WRITE_OWNED},
-    policy_rules,
+    policy_rules::{self, Asked},
 };
 use crate::sandbox::{
     clock::{graph_time, plus},
     http::Response,
     random,
     schema::{PASSWORD_CREDENTIAL, Refusal},
-    world::{apps::App, directory::Directory},
+    world::apps::App,
 };
 
 /// Years that a secret lives when nobody says how long.
@@ -47,7 +47,7 @@ pub(super) fn add(call: &mut Call<'_>) -> Result<Response, Refusal> {
         }
     };
     let now = call.now();
-    let (key, secret) = make(call.directory()?, &mut app, &asked, now)?;
+    let (key, secret) = make(call, &mut app, &asked, now)?;
     let mut shown =
         app.passwords().iter().find(|c| c["keyId"] == json!(key)).cloned().unwrap_or_default();
     shown["secretText"] = json!(secret);
@@ -103,7 +103,7 @@ fn unknown_parameter(name: &str, action: &str) -> Refusal {
 /// # Errors
 /// What Graph refuses: a value of the client's choice, ends before the start, what a policy bans.
 pub(super) fn make(
-    directory: &Directory,
+    call: &Call<'_>,
     app: &mut App,
     asked: &Map<String, Value>,
     now: Timestamp,
@@ -129,7 +129,12 @@ pub(super) fn make(
             "The credential ends before it starts.",
         ));
     }
-    policy_rules::password(directory, app, start, end)?;
+    let by = Asked {
+        directory: call.directory()?,
+        actor: &call.caller.object_id,
+        assigned: &app.policies,
+    };
+    policy_rules::password(&by, app, start, end)?;
     let personal = ["AzureADandPersonalMicrosoftAccount", "PersonalMicrosoftAccount"];
     if personal.contains(&app.audience()) && app.passwords().len() >= MOST_PERSONAL {
         return Err(Refusal::invalid_value(

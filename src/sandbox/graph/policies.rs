@@ -5,14 +5,14 @@ use serde_json::{Map, Value, json};
 use super::{
     applications,
     call::{Call, WRITE_ALL, not_found, reference},
-    path::Key,
+    path::{Key, Version},
 };
 use crate::sandbox::{
     http::Response,
     random,
     schema::{
-        APP_MANAGEMENT_POLICY, APPLICATION, Refusal, TENANT_APP_MANAGEMENT_POLICY, Write,
-        merge_patch,
+        APP_MANAGEMENT_POLICY, APP_MANAGEMENT_POLICY_BETA, APPLICATION, Entity, Refusal,
+        TENANT_APP_MANAGEMENT_POLICY, TENANT_APP_MANAGEMENT_POLICY_BETA, Write, merge_patch,
     },
     world::directory::Directory,
 };
@@ -39,23 +39,51 @@ fn default_policy(directory: &Directory) -> Value {
     })
 }
 
+/// The default policy's members in the version that was asked.
+fn default_entity(call: &Call<'_>) -> &'static Entity {
+    match call.route.version {
+        Version::V1 => &TENANT_APP_MANAGEMENT_POLICY,
+        Version::Beta => &TENANT_APP_MANAGEMENT_POLICY_BETA,
+    }
+}
+
+/// A custom policy's members in the version that was asked.
+fn custom_entity(call: &Call<'_>) -> &'static Entity {
+    match call.route.version {
+        Version::V1 => &APP_MANAGEMENT_POLICY,
+        Version::Beta => &APP_MANAGEMENT_POLICY_BETA,
+    }
+}
+
+/// A policy as the version tells it: `v1.0` knows nothing of audiences and redirect URIs.
+fn told(version: Version, mut policy: Value) -> Value {
+    if version == Version::V1 {
+        for place in ["/applicationRestrictions", "/restrictions/applicationRestrictions"] {
+            if let Some(Value::Object(members)) = policy.pointer_mut(place) {
+                members.retain(|name, _| !["audiences", "redirectUris"].contains(&name.as_str()));
+            }
+        }
+    }
+    policy
+}
+
 /// The policies with these ids, as an expanded link shows them.
-pub(super) fn of(directory: &Directory, ids: &[String]) -> Vec<Value> {
+pub(super) fn of(version: Version, directory: &Directory, ids: &[String]) -> Vec<Value> {
     directory
         .meta
         .policies
         .custom
         .iter()
         .filter(|p| ids.iter().any(|id| p["id"] == *id.as_str()))
-        .cloned()
+        .map(|p| told(version, p.clone()))
         .collect()
 }
 
 /// `GET /policies/defaultAppManagementPolicy`
 pub(super) fn get_default(call: &mut Call<'_>) -> Result<Response, Refusal> {
     call.require(READ)?;
-    let query = call.query(&TENANT_APP_MANAGEMENT_POLICY)?;
-    let item = default_policy(call.directory()?);
+    let query = call.query(default_entity(call))?;
+    let item = told(call.route.version, default_policy(call.directory()?));
     Ok(call.one(&query, "policies/defaultAppManagementPolicy", &item))
 }
 
@@ -63,7 +91,7 @@ pub(super) fn get_default(call: &mut Call<'_>) -> Result<Response, Refusal> {
 pub(super) fn update_default(call: &mut Call<'_>) -> Result<Response, Refusal> {
     let body = call.body()?;
     call.require(&[WRITE])?;
-    TENANT_APP_MANAGEMENT_POLICY.check_write(&body, Write::Update)?;
+    default_entity(call).check_write(&body, Write::Update)?;
     let Value::Object(mut members) = default_policy(call.directory()?) else {
         return Err(not_found(NEVER_CONFIGURED));
     };
@@ -91,8 +119,8 @@ fn targets_of(directory: &Directory, id: &str) -> Vec<Value> {
         .collect()
 }
 
-fn viewed(directory: &Directory, policy: &Value, expand: bool) -> Value {
-    let mut item = policy.clone();
+fn viewed(version: Version, directory: &Directory, policy: &Value, expand: bool) -> Value {
+    let mut item = told(version, policy.clone());
     if expand {
         let id = policy["id"].as_str().unwrap_or_default();
         item["appliesTo"] = Value::Array(targets_of(directory, id));
@@ -103,11 +131,12 @@ fn viewed(directory: &Directory, policy: &Value, expand: bool) -> Value {
 /// `GET /policies/appManagementPolicies`
 pub(super) fn list(call: &mut Call<'_>) -> Result<Response, Refusal> {
     call.require(READ)?;
-    let query = call.query(&APP_MANAGEMENT_POLICY)?;
+    let query = call.query(custom_entity(call))?;
     let directory = call.directory()?;
     let expand = !query.expansions().is_empty();
-    let items: Vec<Value> =
-        directory.meta.policies.custom.iter().map(|p| viewed(directory, p, expand)).collect();
+    let version = call.route.version;
+    let custom = directory.meta.policies.custom.iter();
+    let items: Vec<Value> = custom.map(|p| viewed(version, directory, p, expand)).collect();
     Ok(call.many(&query, "policies/appManagementPolicies", items.iter()))
 }
 
@@ -128,9 +157,10 @@ fn named(call: &Call<'_>, key: usize) -> Result<(String, Value), Refusal> {
 /// `GET /policies/appManagementPolicies/{id}`
 pub(super) fn get(call: &mut Call<'_>) -> Result<Response, Refusal> {
     call.require(READ)?;
-    let query = call.query(&APP_MANAGEMENT_POLICY)?;
+    let query = call.query(custom_entity(call))?;
     let (_, item) = named(call, 0)?;
-    let item = viewed(call.directory()?, &item, !query.expansions().is_empty());
+    let expand = !query.expansions().is_empty();
+    let item = viewed(call.route.version, call.directory()?, &item, expand);
     Ok(call.one(&query, "policies/appManagementPolicies", &item))
 }
 
@@ -138,7 +168,7 @@ pub(super) fn get(call: &mut Call<'_>) -> Result<Response, Refusal> {
 pub(super) fn create(call: &mut Call<'_>) -> Result<Response, Refusal> {
     let body = call.body()?;
     call.require(&[WRITE])?;
-    APP_MANAGEMENT_POLICY.check_write(&body, Write::Create)?;
+    custom_entity(call).check_write(&body, Write::Create)?;
     let Value::Object(defaults) = json!({
         "id": random::guid(), "deletedDateTime": null, "displayName": null, "description": null,
         "isEnabled": false, "restrictions": {"passwordCredentials": [], "keyCredentials": []},
@@ -157,7 +187,7 @@ pub(super) fn update(call: &mut Call<'_>) -> Result<Response, Refusal> {
     let body = call.body()?;
     call.require(&[WRITE])?;
     let (id, item) = named(call, 0)?;
-    APP_MANAGEMENT_POLICY.check_write(&body, Write::Update)?;
+    custom_entity(call).check_write(&body, Write::Update)?;
     let Value::Object(members) = item else {
         return Err(not_found(&id));
     };
@@ -203,9 +233,9 @@ pub(super) fn targets(call: &mut Call<'_>) -> Result<Response, Refusal> {
 pub(super) fn list_of_application(call: &mut Call<'_>) -> Result<Response, Refusal> {
     call.require(READ)?;
     call.require(applications::READ)?;
-    let query = call.query(&APP_MANAGEMENT_POLICY)?;
+    let query = call.query(custom_entity(call))?;
     let ids = call.app()?.policies.clone();
-    let items = of(call.directory()?, &ids);
+    let items = of(call.route.version, call.directory()?, &ids);
     Ok(call.many(&query, "policies/appManagementPolicies", items.iter()))
 }
 

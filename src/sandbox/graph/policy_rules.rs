@@ -12,9 +12,44 @@ use crate::sandbox::{
     world::{apps::App, directory::Directory},
 };
 
+/// Who asks for something, in which directory, of an application with which policies of its own.
+pub(super) struct Asked<'a> {
+    pub(super) directory: &'a Directory,
+    /// The object id of the caller.
+    pub(super) actor: &'a str,
+    /// Ids of the policies that are assigned to the application.
+    pub(super) assigned: &'a [String],
+}
+
+impl Asked<'_> {
+    /// Whether a restriction is in force for an application and this caller.
+    pub(super) fn holds(&self, restriction: &Value, app: &Map<String, Value>) -> bool {
+        in_force(restriction, created(app)) && !self.is_exempt(restriction)
+    }
+
+    /// Whether the caller carries a custom security attribute that exempts it
+    /// (<https://learn.microsoft.com/en-us/graph/api/resources/customsecurityattributestringvalueexemption>):
+    /// `Set_Name` is the id of the attribute `Name` of the set `Set`.
+    fn is_exempt(&self, restriction: &Value) -> bool {
+        let actor = self.directory.principal(self.actor).unwrap_or_default();
+        let exemptions = restriction["excludeActors"]["customSecurityAttributes"].as_array();
+        exemptions.into_iter().flatten().any(|exemption| {
+            let id = exemption["id"].as_str().unwrap_or_default();
+            actor["customSecurityAttributes"].as_object().into_iter().flatten().any(
+                |(set, attributes)| {
+                    attributes.as_object().into_iter().flatten().any(|(name, value)| {
+                        format!("{set}_{name}") == id && *value == exemption["value"]
+                    })
+                },
+            )
+        })
+    }
+}
+
 /// The policy that counts for an application: its own, where it has an enabled one, instead of
 /// the directory's default. With its id and its restrictions.
-fn effective<'d>(directory: &'d Directory, assigned: &[String]) -> Option<(&'d str, &'d Value)> {
+pub(super) fn effective<'d>(asked: &Asked<'d>) -> Option<(&'d str, &'d Value)> {
+    let Asked { directory, actor: _, assigned } = *asked;
     let policies = &directory.meta.policies;
     let own = policies
         .custom
@@ -56,18 +91,17 @@ fn list<'v>(restrictions: &'v Value, name: &str) -> impl Iterator<Item = &'v Val
 /// # Errors
 /// `CredentialTypeNotAllowedAsPerAppPolicy`, `CredentialInvalidLifetimeAsPerAppPolicy`.
 pub(super) fn password(
-    directory: &Directory,
+    asked: &Asked<'_>,
     app: &App,
     start: Timestamp,
     end: Timestamp,
 ) -> Result<(), Refusal> {
-    let Some((id, restrictions)) = effective(directory, &app.policies) else {
+    let Some((id, restrictions)) = effective(asked) else {
         return Ok(());
     };
-    let created = created(app.members());
     let mut shortest: Option<Timestamp> = None;
     for restriction in list(restrictions, "passwordCredentials") {
-        if !in_force(restriction, created) {
+        if !asked.holds(restriction, app.members()) {
             continue;
         }
         match restriction["restrictionType"].as_str() {
@@ -112,15 +146,13 @@ fn lifetime(id: &str) -> Refusal {
 /// # Errors
 /// As [`password`].
 pub(super) fn keys(
-    directory: &Directory,
-    assigned: &[String],
+    asked: &Asked<'_>,
     app: &Map<String, Value>,
     old: &[Value],
 ) -> Result<(), Refusal> {
-    let Some((id, restrictions)) = effective(directory, assigned) else {
+    let Some((id, restrictions)) = effective(asked) else {
         return Ok(());
     };
-    let created = created(app);
     let fresh = app
         .get("keyCredentials")
         .and_then(Value::as_array)
@@ -135,7 +167,7 @@ pub(super) fn keys(
             ("keyCredentials", "", "asymmetricKeyLifetime")
         };
         for restriction in list(restrictions, place) {
-            if !in_force(restriction, created) {
+            if !asked.holds(restriction, app) {
                 continue;
             }
             let kind = restriction["restrictionType"].as_str().unwrap_or_default();
@@ -163,12 +195,8 @@ pub(super) fn keys(
 ///
 /// # Errors
 /// `SignInAudienceNotAllowedAsPerAppPolicy`.
-pub(super) fn audience(
-    directory: &Directory,
-    assigned: &[String],
-    app: &Map<String, Value>,
-) -> Result<(), Refusal> {
-    let Some((id, restrictions)) = effective(directory, assigned) else {
+pub(super) fn audience(asked: &Asked<'_>, app: &Map<String, Value>) -> Result<(), Refusal> {
+    let Some((id, restrictions)) = effective(asked) else {
         return Ok(());
     };
     // A policy of an app's own holds them one level deeper.
@@ -183,10 +211,9 @@ pub(super) fn audience(
         "PersonalMicrosoftAccount" => &["personalMicrosoftAccount"],
         _ => &[],
     };
-    let created = created(app);
     let refused = audiences
         .iter()
-        .any(|a| banned.iter().any(|name| a[*name].is_object() && in_force(&a[*name], created)));
+        .any(|a| banned.iter().any(|name| a[*name].is_object() && asked.holds(&a[*name], app)));
     if refused {
         return Err(Refusal::new(
             400,
@@ -206,8 +233,7 @@ pub(super) fn audience(
 /// 400 `Request_BadRequest`; 400 `HostNameNotOnVerifiedDomain` for an `https` URI of another's
 /// domain, whatever the policy.
 pub(super) fn identifier_uris(
-    directory: &Directory,
-    assigned: &[String],
+    asked: &Asked<'_>,
     old: Option<&App>,
     app: &Map<String, Value>,
 ) -> Result<(), Refusal> {
@@ -220,7 +246,8 @@ pub(super) fn identifier_uris(
         .flatten()
         .filter(|uri| !before.contains(uri))
         .filter_map(Value::as_str);
-    let restricted = effective(directory, assigned).is_some_and(|(_, restrictions)| {
+    let directory = asked.directory;
+    let restricted = effective(asked).is_some_and(|(_, restrictions)| {
         let rules = [
             &restrictions["identifierUris"],
             &restrictions["applicationRestrictions"]["identifierUris"],
@@ -232,7 +259,7 @@ pub(super) fn identifier_uris(
                 .map(|name| &r[*name])
                 .any(|rule| {
                     rule.is_object()
-                        && in_force(rule, created(app))
+                        && asked.holds(rule, app)
                         && !(version_2 && rule["excludeAppsReceivingV2Tokens"] == true)
                 })
         })

@@ -25,7 +25,7 @@ use crate::sandbox::{
 pub(super) const READ: &[&str] = &["Application.Read.All", WRITE_ALL, "Directory.Read.All"];
 
 /// Members that only the world has: they never leave it.
-const PRIVATE: &[&str] = &["owners"];
+const PRIVATE: &[&str] = &["owners", "customSecurityAttributes"];
 
 /// What may be shown of a stored object.
 pub(super) fn public(mut item: Value) -> Value {

@@ -8,7 +8,8 @@ use super::{
     call::{Call, WRITE_ALL, WRITE_OWNED, not_found, reference},
     passwords,
     path::Key,
-    policy_rules,
+    policy_rules::{self, Asked},
+    redirect_rules,
 };
 use crate::sandbox::{
     http::Response,
@@ -156,9 +157,11 @@ fn make(call: &mut Call<'_>, mut body: Map<String, Value>) -> Result<Response, R
     key_ids(&mut graph);
     check_application(&graph)?;
     identifier_uris_are_free(call, directory, &graph)?;
-    policy_rules::audience(directory, &[], &graph)?;
-    policy_rules::identifier_uris(directory, &[], None, &graph)?;
-    policy_rules::keys(directory, &[], &graph, Vec::new().as_slice())?;
+    let asked = Asked { directory, actor: &call.caller.object_id, assigned: &[] };
+    policy_rules::audience(&asked, &graph)?;
+    policy_rules::identifier_uris(&asked, None, &graph)?;
+    policy_rules::keys(&asked, &graph, Vec::new().as_slice())?;
+    redirect_rules::redirect_uris(&asked, None, &graph)?;
     let mut app = App::new(graph);
     app.owners = owners;
     app.born = Some(Instant::now());
@@ -168,7 +171,7 @@ fn make(call: &mut Call<'_>, mut body: Map<String, Value>) -> Result<Response, R
         let Value::Object(asked) = credential else {
             continue;
         };
-        secrets.push(passwords::make(call.directory()?, &mut app, &asked, now)?);
+        secrets.push(passwords::make(call, &mut app, &asked, now)?);
     }
     let mut shown = app.graph.clone();
     for (key, secret) in &secrets {
@@ -234,17 +237,19 @@ fn change(
     // Resources of key material are never read back; a list that is sent replaces the old one.
     key_ids(&mut graph);
     check_application(&graph)?;
+    let asked = Asked { directory, actor: &call.caller.object_id, assigned: &app.policies };
+    redirect_rules::redirect_uris(&asked, Some(app.members()), &graph)?;
     if body.contains_key("identifierUris") {
         identifier_uris_are_free(call, directory, &graph)?;
-        policy_rules::identifier_uris(directory, &app.policies, Some(app), &graph)?;
+        policy_rules::identifier_uris(&asked, Some(app), &graph)?;
     }
     if body.contains_key("signInAudience") && graph["signInAudience"] != app.graph["signInAudience"]
     {
-        policy_rules::audience(directory, &app.policies, &graph)?;
+        policy_rules::audience(&asked, &graph)?;
     }
     if body.contains_key("keyCredentials") {
         let old = app.graph["keyCredentials"].as_array().cloned().unwrap_or_default();
-        policy_rules::keys(directory, &app.policies, &graph, &old)?;
+        policy_rules::keys(&asked, &graph, &old)?;
     }
     enabled_things_stay(app, &graph)?;
     let id = app.id().to_owned();

@@ -447,6 +447,8 @@ fn no_table_names_a_property_twice() {
         &APP_ROLE_ASSIGNMENT,
         &TENANT_APP_MANAGEMENT_POLICY,
         &APP_MANAGEMENT_POLICY,
+        &TENANT_APP_MANAGEMENT_POLICY_BETA,
+        &APP_MANAGEMENT_POLICY_BETA,
         &INCIDENT,
         &ALERT,
     ] {

@@ -4,6 +4,7 @@ mod applications;
 mod directory;
 mod partners;
 mod policies;
+mod policies_beta;
 mod security;
 
 use super::{Filter, Kind, Nulls, Pages, Property, Shown, Support, Writing};
@@ -14,6 +15,7 @@ pub use directory::{
 };
 pub use partners::DELEGATED_ADMIN_RELATIONSHIP;
 pub use policies::{APP_MANAGEMENT_POLICY, TENANT_APP_MANAGEMENT_POLICY};
+pub use policies_beta::{APP_MANAGEMENT_POLICY_BETA, TENANT_APP_MANAGEMENT_POLICY_BETA};
 pub use security::{ALERT, DEFENDER_INCIDENT, INCIDENT};
 
 /// Page sizes of the directory: <https://learn.microsoft.com/en-us/graph/paging>.

@@ -43,7 +43,7 @@ pub static APP_MANAGEMENT_POLICY: Entity = Entity {
     navigations: &[Navigation { name: "appliesTo", bind: Bind::Never }],
 };
 
-const STATES: &[&str] = &["enabled", "disabled", "unknownFutureValue"];
+pub(super) const STATES: &[&str] = &["enabled", "disabled", "unknownFutureValue"];
 
 static APPLICATION_CONFIGURATION: Complex = Complex {
     name: "appManagementApplicationConfiguration",
@@ -54,7 +54,7 @@ static APPLICATION_CONFIGURATION: Complex = Complex {
     ],
 };
 
-static SERVICE_PRINCIPAL_CONFIGURATION: Complex = Complex {
+pub(super) static SERVICE_PRINCIPAL_CONFIGURATION: Complex = Complex {
     name: "appManagementServicePrincipalConfiguration",
     properties: &[
         list("passwordCredentials", Kind::List(&Kind::Complex(&PASSWORD_CONFIGURATION))),
@@ -76,7 +76,7 @@ static CUSTOM_APPLICATION_CONFIGURATION: Complex = Complex {
     properties: &[property("identifierUris", Kind::Complex(&IDENTIFIER_URI_CONFIGURATION))],
 };
 
-static PASSWORD_CONFIGURATION: Complex = Complex {
+pub(super) static PASSWORD_CONFIGURATION: Complex = Complex {
     name: "passwordCredentialConfiguration",
     properties: &[
         property(
@@ -97,7 +97,7 @@ static PASSWORD_CONFIGURATION: Complex = Complex {
     ],
 };
 
-static KEY_CONFIGURATION: Complex = Complex {
+pub(super) static KEY_CONFIGURATION: Complex = Complex {
     name: "keyCredentialConfiguration",
     properties: &[
         property("restrictionType", Kind::Enum(&["asymmetricKeyLifetime", "unknownFutureValue"])),
@@ -108,7 +108,7 @@ static KEY_CONFIGURATION: Complex = Complex {
     ],
 };
 
-static IDENTIFIER_URI_CONFIGURATION: Complex = Complex {
+pub(super) static IDENTIFIER_URI_CONFIGURATION: Complex = Complex {
     name: "identifierUriConfiguration",
     properties: &[
         property("nonDefaultUriAddition", Kind::Complex(&IDENTIFIER_URI_RESTRICTION)),
@@ -131,7 +131,7 @@ static IDENTIFIER_URI_RESTRICTION: Complex = Complex {
     ],
 };
 
-static ACTOR_EXEMPTIONS: Complex = Complex {
+pub(super) static ACTOR_EXEMPTIONS: Complex = Complex {
     name: "appManagementPolicyActorExemptions",
     properties: &[list(
         "customSecurityAttributes",
