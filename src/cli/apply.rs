@@ -147,7 +147,8 @@ impl Signed {
 pub(super) async fn run(args: ApplyArgs, common: Common) -> Result<Verdict, Trouble> {
     let signed = Signed::of(&args)?;
     let mut context = Context::open(common).await?;
-    let mut wish = Wish { reissue: args.reissue, most_changes: args.limit.most_changes() };
+    let mut wish =
+        Wish { reissue: args.reissue, most_changes: args.limit.most_changes(), as_of: None };
     if let Signed::Plan(saved) = &signed {
         let scope = saved.scope(&context.manifest);
         let asked = context.common.shard;

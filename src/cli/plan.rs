@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use jiff::Timestamp;
 
 use super::{
     Common,
@@ -11,12 +12,12 @@ use super::{
     reading::{self, Reading},
 };
 use crate::{
-    plan::{Percent, Refused, Wish},
+    plan::{Ahead, Percent, Refused, Wish},
     report::{
         ci,
         error::Trouble,
         file::{self, Kind},
-        html, json,
+        forecast, html, json,
         paper::Paper,
         plan::{self as words, Extent},
     },
@@ -38,6 +39,9 @@ pub(super) struct PlanArgs {
     /// Plan to make new secrets for apps whose vault is lost
     #[arg(long)]
     reissue: bool,
+    /// Plan what would be due on this day, if nobody did anything until then
+    #[arg(long, value_name = "DATE", value_parser = super::status::moment, conflicts_with = "out")]
+    as_of: Option<Timestamp>,
     /// Also save the plan, to be looked at and then applied as it is: tenantry apply FILE
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -64,12 +68,19 @@ impl Limit {
 pub(super) async fn run(args: PlanArgs, common: Common) -> Result<Verdict, Trouble> {
     let context = Context::open(common).await?;
     let vault = context.vault().await?;
-    let wish = Wish { reissue: args.reissue, most_changes: args.limit.most_changes() };
+    let wish =
+        Wish { reissue: args.reissue, most_changes: args.limit.most_changes(), as_of: args.as_of };
     let reading = reading::read(&context, &vault, wish).await?;
+    super::status::ahead(args.as_of, reading.seen.clock(reading.now))?;
     let plan = &reading.plan;
     let extent = if args.full { Extent::Full } else { Extent::Short };
     if context.common.json {
-        output::print_json(&json::plan(plan, context.is_sandbox(), args.reissue));
+        output::print_json(&json::plan(
+            plan,
+            &context.common.place(),
+            context.is_sandbox(),
+            args.reissue,
+        ));
     } else {
         let title = format!("Plan for fleet {}", plan.fleet);
         output::print_folded(&title, &text(&context, &reading, extent, stdout_width()));
@@ -86,7 +97,12 @@ pub(super) async fn run(args: PlanArgs, common: Common) -> Result<Verdict, Troub
         ending.outputs(!plan.is_empty(), plan.checksum(), plan.summary().manual);
     }
     context.report(|kind| match kind {
-        Kind::Json => file::json_text(&json::plan(plan, context.is_sandbox(), args.reissue)),
+        Kind::Json => file::json_text(&json::plan(
+            plan,
+            &context.common.place(),
+            context.is_sandbox(),
+            args.reissue,
+        )),
         Kind::Markdown => file::plan_markdown(plan, &whole(), context.is_sandbox()),
         Kind::Html => html::plan(plan, &whole(), context.is_sandbox()),
         Kind::Csv => file::plan_csv(plan),
@@ -102,7 +118,12 @@ pub(super) async fn run(args: PlanArgs, common: Common) -> Result<Verdict, Troub
 /// Saves the plan, where nothing stands in its way: what cannot be applied is not to be signed off.
 fn save(context: &Context, reading: &Reading, path: &Path) -> Result<(), Trouble> {
     let plan = &reading.plan;
-    let text = file::json_text(&json::plan(plan, context.is_sandbox(), reading.seen.wish.reissue));
+    let text = file::json_text(&json::plan(
+        plan,
+        &context.common.place(),
+        context.is_sandbox(),
+        reading.seen.wish.reissue,
+    ));
     file::save(path, &text).map_err(|error| {
         Trouble::new(Verdict::Failed, format!("the plan was not saved to {}", path.display()))
             .why(error.to_string())
@@ -133,6 +154,9 @@ fn verdict(args: &PlanArgs, context: &Context, reading: &Reading) -> Result<Verd
 pub(super) fn text(context: &Context, reading: &Reading, extent: Extent, width: usize) -> String {
     let mut paper = Paper::new(width);
     words::write(&mut paper, &context.manifest, &reading.plan, reading.requests, extent);
+    if let Some(Ahead { as_of, due }) = &reading.plan.ahead {
+        forecast::write(&mut paper, due, *as_of, &context.common.place());
+    }
     paper.into_text()
 }
 

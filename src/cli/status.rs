@@ -39,7 +39,7 @@ pub(super) struct StatusArgs {
     /// Only what changed since the last run that the vault remembers
     #[arg(long)]
     since_last: bool,
-    /// Judge ends and windows as of this day
+    /// Judge ends and windows as of this day, and list what is to be renewed by then
     #[arg(long, value_name = "DATE", value_parser = moment)]
     as_of: Option<Timestamp>,
     /// Fail where this is left: pending, expiring, not-reading; may be repeated
@@ -99,6 +99,27 @@ pub(super) fn moment(text: &str) -> Result<Timestamp, String> {
     format!("{text}T00:00:00Z").parse().map_err(|_| "write it like 2027-03-31".to_owned())
 }
 
+/// A day ahead, as it is worked with: nothing where it is today.
+///
+/// # Errors
+/// It lies in the past: what was then cannot be asked any more.
+pub(super) fn ahead(
+    as_of: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, Trouble> {
+    let Some(as_of) = as_of else { return Ok(None) };
+    let day = |at: Timestamp| at.strftime("%Y-%m-%d").to_string();
+    if day(as_of) < day(now) {
+        return Err(Trouble::new(
+            Verdict::Usage,
+            format!("--as-of {} lies in the past", day(as_of)),
+        )
+        .why(format!("today is {} by Microsoft's clock", day(now)))
+        .next("--as-of looks ahead; what was is in the vault's audit.jsonl"));
+    }
+    Ok(Some(as_of).filter(|as_of| *as_of > now))
+}
+
 pub(super) async fn run(args: StatusArgs, common: Common) -> Result<Verdict, Trouble> {
     if !args.merge.is_empty() {
         return merge(&args, &common);
@@ -106,12 +127,12 @@ pub(super) async fn run(args: StatusArgs, common: Common) -> Result<Verdict, Tro
     let context = Context::open(common).await?;
     let vault = context.vault().await?;
     let reading = reading::read(&context, &vault, crate::plan::Wish::default()).await?;
+    let as_of = ahead(args.as_of, reading.now)?;
     let turn = proving::Turn::try_take(&vault, "status").await;
     let fresh = BTreeMap::new();
-    let proved =
-        proving::prove(&context, &vault, &reading, args.as_of, turn.keeper(), &fresh).await;
+    let proved = proving::prove(&context, &vault, &reading, as_of, turn.keeper(), &fresh).await;
     // Whoever changes the vault meanwhile knows better than this reading.
-    if args.as_of.is_none()
+    if as_of.is_none()
         && let Some(writer) = turn.writer()
         && let Err(error) = proving::remember(writer, &reading, &proved).await
     {
@@ -212,7 +233,7 @@ fn only(mut status: Status, pending: Pending) -> Status {
         Pending::Consent => summary.need_admin_consent,
         Pending::SignIn => summary.need_sign_in,
     };
-    status.tenants.retain(|tenant| keys.contains(&tenant.key));
+    status.keep(&keys);
     status
 }
 

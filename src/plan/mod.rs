@@ -7,6 +7,7 @@ mod app;
 mod compare;
 pub mod diagnostic;
 pub mod federated;
+pub mod forecast;
 mod index;
 pub mod manual;
 pub mod marks;
@@ -16,6 +17,7 @@ mod saved;
 pub mod secrets;
 pub mod step;
 mod tenant;
+mod unseen;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,6 +26,7 @@ use serde::Serialize;
 
 use self::{
     diagnostic::{Code, Diagnostic, Severity},
+    forecast::Due,
     manual::Manual,
     step::{Edit, Foreign, Step, Target},
 };
@@ -36,7 +39,7 @@ use crate::{
     connector::Connector,
     failure::Failure,
     ids::{AppKey, ClientId, FleetName, ResourceId, TenantId, TenantKey, VaultId},
-    inventory::{Inventories, Inventory, Policies, Told},
+    inventory::{FoundApp, Inventories},
     manifest::{App, Layout, Manifest},
     shard::Shard,
     vault::Records,
@@ -117,6 +120,8 @@ pub struct Wish {
     pub reissue: bool,
     /// How many of the existing apps may be changed at once; nothing where none are to be.
     pub most_changes: Option<Percent>,
+    /// A day ahead: plan what would be due then, if nobody did anything until then.
+    pub as_of: Option<Timestamp>,
 }
 
 /// A share of the existing apps.
@@ -127,13 +132,26 @@ pub struct Percent(pub u8);
 const FEW_APPS: usize = 10;
 
 impl Seen {
+    /// The day ahead that was asked about; else what the clock says.
+    pub fn now(&self, fallback: Timestamp) -> Timestamp {
+        let clock = self.clock(fallback);
+        self.wish.as_of.map_or(clock, |as_of| as_of.max(clock))
+    }
+
     /// The server's clock where the provider's directory was read, else another directory's;
     /// `fallback` where none was.
-    pub fn now(&self, fallback: Timestamp) -> Timestamp {
+    pub fn clock(&self, fallback: Timestamp) -> Timestamp {
         let read_at = |directory| Some(self.inventories.get(directory)?.as_ref().ok()?.read_at);
         read_at(&self.home)
             .or_else(|| self.inventories.keys().filter_map(read_at).max())
             .unwrap_or(fallback)
+    }
+
+    /// The app of a plan, as its directory holds it.
+    pub fn app(&self, planned: &AppPlan) -> Option<&FoundApp> {
+        let client = planned.target.client_id()?;
+        let inventory = self.inventories.get(&planned.directory?)?.as_ref().ok()?;
+        inventory.apps.iter().find(|found| found.client_id == client)
     }
 
     /// The directory in which an app lives; nothing where its customer's is not known.
@@ -256,6 +274,17 @@ pub struct Plan {
     pub partial: bool,
     /// The part of the fleet that it is of.
     pub shard: Option<Shard>,
+    /// What a day ahead shows, where one was asked about.
+    pub ahead: Option<Ahead>,
+}
+
+/// What a day ahead shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ahead {
+    /// The day.
+    pub as_of: Timestamp,
+    /// What is to be renewed by then.
+    pub due: Vec<Due>,
 }
 
 /// What a first, cheap reading leaves to be read.
@@ -334,7 +363,7 @@ pub fn plan(
     let index = index::Index::of(manifest, seen);
     let mut diagnostics = index.conflicts().to_vec();
     if let Some(Ok(inventory)) = seen.inventories.get(&seen.home) {
-        diagnostics.extend(unseen(inventory));
+        diagnostics.extend(unseen::unseen(inventory));
     }
     let apps: BTreeMap<_, _> = scope
         .apps
@@ -364,55 +393,15 @@ pub fn plan(
         diagnostics,
         partial: *scope != Scope::all(manifest),
         shard: scope.shard,
+        ahead: None,
     };
+    plan.ahead = seen.wish.as_of.map(|as_of| {
+        let (clock, held) = (seen.clock(now), forecast::held_refresh_tokens(seen));
+        let due = forecast::forecast(manifest, &plan, seen, &held, clock, as_of);
+        Ahead { as_of, due }
+    });
     plan.diagnostics.extend(seen.wish.most_changes.and_then(|most| plan.too_many(most)));
     plan
-}
-
-/// What the operator may not see, said once for the directory.
-fn unseen(inventory: &Inventory) -> Vec<Diagnostic> {
-    use crate::inventory::Sight::{Hidden, Seen};
-    let mut unseen = Vec::new();
-    if let Hidden(why) = &inventory.policies {
-        unseen.push(
-            Diagnostic::new(
-                Code::PoliciesUnknown,
-                format!(
-                    "app-management policies could not be read, so they are unknown: {}",
-                    why.line()
-                ),
-            )
-            .hint(
-                "grant the operator Policy.Read.ApplicationConfiguration to see them in the plan",
-            ),
-        );
-    }
-    if let Seen(Policies { told: Told::OfCredentials, .. }) = &inventory.policies {
-        unseen.push(Diagnostic::new(
-            Code::PoliciesUnknown,
-            "what app-management policies say of audiences and redirect URIs could not be read, so \
-             it is unknown: Graph tells it in its beta only, which did not answer",
-        ));
-    }
-    if let Hidden(why) = &inventory.bin {
-        unseen.push(
-            Diagnostic::new(
-                Code::BinUnknown,
-                format!("deleted apps could not be read, so they are unknown: {}", why.line()),
-            )
-            .hint("grant the operator Application.Read.All to see them in the plan"),
-        );
-    }
-    if let Hidden(why) = &inventory.others {
-        unseen.push(
-            Diagnostic::new(
-                Code::TwinsUnknown,
-                format!("apps without our mark could not be read: {}", why.line()),
-            )
-            .hint("grant the operator Application.Read.All to see twins in the plan"),
-        );
-    }
-    unseen
 }
 
 impl Plan {

@@ -265,6 +265,7 @@ mod tests {
             diagnostics: Vec::new(),
             partial: false,
             shard: None,
+            ahead: None,
         }
     }
 

@@ -5,6 +5,7 @@ use std::{io::Write, path::Path};
 use serde_json::Value;
 
 use super::{
+    forecast,
     letter::letters,
     paper::clean,
     status::{last_line_text, worst},
@@ -143,6 +144,7 @@ pub fn status_markdown(status: &Status, sandbox: bool) -> String {
             text.push_str(&format!("- **{}** {}: {what}\n", tenant.key, name.as_str()));
         }
     }
+    text.push_str(&forecast::markdown(&status.due, status.as_of, &status.place));
     for (title, name, person) in [
         ("Admin consent", FacetName::Consent, Some(WaitingFor::CustomerAdmin)),
         ("Sign-in", FacetName::Token, Some(WaitingFor::Analyst)),
@@ -206,7 +208,7 @@ fn fence(text: &str) -> String {
 /// The status as CSV (RFC 4180): a line a tenant.
 pub fn status_csv(status: &Status, sandbox: bool) -> String {
     let mut text = String::from(
-        "tenant,name,tenantId,clientId,connector,state,registration,secret,consent,token,portal,access,needsPortalAuthorization,nextWho,nextWhat,link,consentLink,signInCommand,portalLink,sandbox\r\n",
+        "tenant,name,tenantId,clientId,connector,state,registration,secret,consent,token,portal,access,needsPortalAuthorization,nextWho,nextWhat,link,consentLink,signInCommand,portalLink,sandbox,ends,endsWhat,endsCommand\r\n",
     );
     for tenant in &status.tenants {
         let next = FacetName::ALL.into_iter().find_map(|n| tenant.facet(n).next_step.as_ref());
@@ -235,6 +237,7 @@ pub fn status_csv(status: &Status, sandbox: bool) -> String {
         fields.push(command.unwrap_or_default());
         fields.push(link(tenant.needs_portal(), FacetName::Portal));
         fields.push(if sandbox { "yes" } else { "no" }.to_owned());
+        fields.extend(forecast::fields(&status.due, &tenant.key, &status.place));
         let line: Vec<_> = fields.iter().map(|field| csv_field(field)).collect();
         text.push_str(&line.join(","));
         text.push_str("\r\n");

@@ -4,9 +4,10 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::forecast;
 use crate::{
     ids::FleetName,
-    plan::{AppPlan, Plan, TenantPlan},
+    plan::{Ahead, AppPlan, Plan, TenantPlan},
     status::{Change, Status},
 };
 
@@ -18,12 +19,12 @@ pub(super) fn value(data: &impl Serialize) -> Value {
     serde_json::to_value(data).unwrap_or(Value::Null)
 }
 
-/// A plan as JSON. `sandbox` says whether it was made against the sandbox, `reissue` whether a lost
+/// A plan as JSON. `place` are the flags that lead a command to its fleet, `sandbox` says whether it was made against the sandbox, `reissue` whether a lost
 /// vault's secrets were to be made anew.
-pub fn plan(plan: &Plan, sandbox: bool, reissue: bool) -> Value {
+pub fn plan(plan: &Plan, place: &str, sandbox: bool, reissue: bool) -> Value {
     let apps: Vec<Value> = plan.apps.values().map(app).collect();
     let tenants: Vec<Value> = plan.tenants.values().map(tenant).collect();
-    json!({
+    let mut document = json!({
         "formatVersion": FORMAT_VERSION,
         "fleet": plan.fleet,
         "home": plan.home,
@@ -37,7 +38,12 @@ pub fn plan(plan: &Plan, sandbox: bool, reissue: bool) -> Value {
         "orphans": value(&plan.orphans),
         "diagnostics": value(&plan.diagnostics),
         "summary": value(&plan.summary()),
-    })
+    });
+    if let Some(Ahead { as_of, due }) = &plan.ahead {
+        document["asOf"] = value(as_of);
+        document["due"] = forecast::value(due, place);
+    }
+    document
 }
 
 fn app(app: &AppPlan) -> Value {
@@ -81,7 +87,7 @@ fn tenant(tenant: &TenantPlan) -> Value {
 
 /// The status of every tenant as JSON.
 pub fn status(status: &Status, sandbox: bool) -> Value {
-    let Status { fleet, home, as_of, shard, tenants, place: _ } = status;
+    let Status { fleet, home, as_of, shard, tenants, due, place } = status;
     document(
         fleet,
         json!({
@@ -89,6 +95,7 @@ pub fn status(status: &Status, sandbox: bool) -> Value {
             "sandbox": sandbox,
             "asOf": as_of,
             "shard": shard,
+            "due": forecast::value(due, place),
             "tenants": value(tenants),
             "summary": value(&status.summary()),
         }),

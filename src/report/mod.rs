@@ -8,6 +8,7 @@ pub mod error;
 pub mod explain;
 pub mod failed;
 pub mod file;
+pub mod forecast;
 pub mod html;
 pub mod incidents;
 pub mod json;

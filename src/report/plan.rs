@@ -4,7 +4,7 @@ use super::paper::{Ink, Paper, Word, shortened, word};
 use crate::{
     manifest::Manifest,
     plan::{
-        AppPlan, Outcome, Plan, TenantPlan,
+        Ahead, AppPlan, Outcome, Plan, TenantPlan,
         diagnostic::{Code, Diagnostic, Severity},
         manual::ManualKind,
         step::{Edit, SecretReason, Step},
@@ -29,7 +29,11 @@ pub enum Extent {
 /// Writes a plan. `requests` are the Graph requests that reading took.
 pub fn write(paper: &mut Paper, manifest: &Manifest, plan: &Plan, requests: u32, extent: Extent) {
     let home = &manifest.home.tenant;
-    paper.line(0, &[word(Ink::Bold, format!("Plan for fleet {}, home {home}", plan.fleet))]);
+    let mut title = format!("Plan for fleet {}, home {home}", plan.fleet);
+    if let Some(Ahead { as_of, due: _ }) = &plan.ahead {
+        title.push_str(&format!(", as of {}", as_of.strftime("%Y-%m-%d")));
+    }
+    paper.line(0, &[word(Ink::Bold, title)]);
     let (mut loud, mut quiet) = match extent {
         Extent::Full => (usize::MAX, usize::MAX),
         Extent::Short => (LOUD, QUIET),

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::{
-    plan::diagnostic::Code,
+    plan::{diagnostic::Code, forecast::DueKind},
     status::{FacetName, Overall, State, WaitingFor},
 };
 
@@ -132,6 +132,8 @@ pub fn plan() -> Value {
                 "shard": or_null(text()),
                 "reissue": { "type": "boolean" },
                 "diagnostics": list(diagnostic()),
+                "asOf": moment(),
+                "due": list(due()),
             }),
         ),
     )
@@ -144,6 +146,21 @@ fn summary_of_plan() -> Value {
             "unreadable": count(), "blocked": count(), "manual": count(),
         }),
         json!({}),
+    )
+}
+
+/// Something that is to be renewed by a day.
+fn due() -> Value {
+    object(
+        json!({
+            "ends": moment(),
+            "from": moment(),
+            "kind": words(DueKind::ALL.map(DueKind::as_str)),
+            "app": text(),
+            "tenants": list(text()),
+            "cure": words(["apply", "refresh-tokens", "consent", "not-ours"]),
+        }),
+        json!({ "name": or_null(text()), "command": or_null(text()) }),
     )
 }
 
@@ -336,6 +353,7 @@ pub fn status() -> Value {
                 "home": guid(),
                 "sandbox": { "type": "boolean" },
                 "shard": or_null(text()),
+                "due": list(due()),
                 "changes": list(change),
                 "changesSince": or_null(moment()),
             }),

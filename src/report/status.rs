@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::{
+    forecast,
     paper::{Ink, Paper, Word, shortened, word},
     plan::count,
 };
@@ -68,6 +69,7 @@ fn short_word(facet: &Facet) -> Word {
 pub fn write(paper: &mut Paper, status: &Status) {
     table(paper, status);
     causes(paper, status);
+    forecast::write(paper, &status.due, status.as_of, &status.place);
     consent(paper, status);
     sign_in(paper, status);
     portal(paper, status);

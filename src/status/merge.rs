@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::{Status, TenantStatus, worst_first};
 use crate::{
     ids::{FleetName, TenantId, TenantKey},
+    plan::forecast::Due,
     shard::Shard,
 };
 
@@ -26,6 +27,8 @@ pub struct Part {
     #[serde(default)]
     shard: Option<Shard>,
     tenants: Vec<TenantStatus>,
+    #[serde(default)]
+    due: Vec<Due>,
 }
 
 /// All parts as one.
@@ -95,7 +98,7 @@ pub enum NotMerged {
 pub fn merge(parts: Vec<(String, Part)>, place: String) -> Result<Merged, NotMerged> {
     let Some((first, head)) = parts.first().cloned() else { return Err(NotMerged::Nothing) };
     let (mut tenants, mut seen) = (Vec::new(), BTreeMap::<TenantKey, String>::new());
-    let (mut as_of, mut shards) = (head.as_of, Vec::new());
+    let (mut as_of, mut shards, mut due) = (head.as_of, Vec::new(), Vec::new());
     for (file, part) in parts {
         if part.format_version != FORMAT_VERSION {
             return Err(NotMerged::Version { file, version: part.format_version });
@@ -110,6 +113,7 @@ pub fn merge(parts: Vec<(String, Part)>, place: String) -> Result<Merged, NotMer
             (Some(_), None) => return Err(NotMerged::NoShard(file)),
         }
         as_of = as_of.min(part.as_of);
+        due.extend(part.due);
         for tenant in part.tenants {
             if let Some(first) = seen.insert(tenant.key.clone(), file.clone()) {
                 return Err(NotMerged::Twice { tenant: tenant.key, first, second: file });
@@ -121,6 +125,8 @@ pub fn merge(parts: Vec<(String, Part)>, place: String) -> Result<Merged, NotMer
         return Err(NotMerged::Missing(missing));
     }
     worst_first(&mut tenants);
-    let status = Status { fleet: head.fleet, home: head.home, as_of, shard: None, tenants, place };
-    Ok(Merged { status, sandbox: head.sandbox })
+    due.sort();
+    let Part { fleet, home, sandbox, .. } = head;
+    let status = Status { fleet, home, as_of, shard: None, tenants, due, place };
+    Ok(Merged { status, sandbox })
 }

@@ -38,7 +38,10 @@ use crate::{
     failure::Failure,
     ids::{ClientId, FleetName, ResourceId, TenantId, TenantKey},
     manifest::{Manifest, NamedPermission},
-    plan::{Plan, Seen},
+    plan::{
+        Plan, Seen,
+        forecast::{Due, forecast},
+    },
     shard::Shard,
 };
 
@@ -368,6 +371,8 @@ pub struct Status {
     pub shard: Option<Shard>,
     /// Worst first.
     pub tenants: Vec<TenantStatus>,
+    /// What is to be renewed by that moment, first what ends first.
+    pub due: Vec<Due>,
     /// The flags that lead a command to the same fleet in the same place.
     pub place: String,
 }
@@ -435,7 +440,7 @@ pub fn status(
                 app_plan,
                 planned,
                 record: seen.records.get(&tenant.app),
-                found: found(seen, app_plan),
+                found: seen.app(app_plan),
                 token: proofs.tokens.get(&tenant.key),
                 refresh: proofs.refreshes.get(&tenant.key),
                 access: proofs.access.get(&tenant.key),
@@ -447,20 +452,20 @@ pub fn status(
         })
         .collect();
     worst_first(&mut tenants);
-    let Occasion { checked_at: _, as_of, place } = occasion;
+    let Occasion { checked_at, as_of, place } = occasion;
+    // A token that this run used lives longer than the vault's header said before.
+    let refresh_ends = tenants
+        .iter()
+        .filter_map(|tenant| Some((tenant.key.clone(), tenant.facet(FacetName::Token).ends?)))
+        .collect();
+    let due = forecast(manifest, plan, seen, &refresh_ends, *checked_at, *as_of);
     let (fleet, place) = (manifest.fleet.clone(), place.clone());
-    Status { fleet, home: seen.home, as_of: *as_of, shard: plan.shard, tenants, place }
+    Status { fleet, home: seen.home, as_of: *as_of, shard: plan.shard, tenants, due, place }
 }
 
 /// Those that need somebody most come first.
 fn worst_first(tenants: &mut [TenantStatus]) {
     tenants.sort_by(|a, b| (a.overall, &a.key).cmp(&(b.overall, &b.key)));
-}
-
-fn found<'a>(seen: &'a Seen, app: &crate::plan::AppPlan) -> Option<&'a crate::inventory::FoundApp> {
-    let client = app.target.client_id()?;
-    let inventory = seen.inventories.get(&app.directory?)?.as_ref().ok()?;
-    inventory.apps.iter().find(|found| found.client_id == client)
 }
 
 impl Status {
@@ -507,9 +512,16 @@ impl Status {
         })
     }
 
-    /// Whether something ends soon.
+    /// Whether something of ours ends soon, or has ended by then.
     pub fn is_expiring(&self) -> bool {
-        self.tenants.iter().any(|t| t.facets.values().any(|f| f.state == State::Expiring))
+        self.due.iter().any(|due| due.kind.is_ours())
+            || self.tenants.iter().any(|t| t.facets.values().any(|f| f.state == State::Expiring))
+    }
+
+    /// Keeps only these tenants, and what is to be renewed for them.
+    pub fn keep(&mut self, keys: &[TenantKey]) {
+        self.tenants.retain(|tenant| keys.contains(&tenant.key));
+        self.due.retain(|due| due.tenants.iter().any(|key| keys.contains(key)));
     }
 
     /// Whether a tenant is not reading, or nobody can tell.

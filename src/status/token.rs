@@ -1,6 +1,6 @@
 //! Whether a refresh token of the analyst is held and works.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::{
     EvidenceKind, Facet, NextStep, RefreshProof, Rotation, State, TokenProof, WaitingFor,
@@ -8,11 +8,9 @@ use super::{
 };
 use crate::{
     lifetime::days_between,
+    plan::forecast::REFRESH_DUE,
     vault::{CredentialRecord, REFRESH_TOKEN_LIVES},
 };
-
-/// So long before its end a refresh token is told to be used: a third of its life, as with secrets.
-const DUE: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 impl View<'_> {
     /// The refresh token that the vault holds for this tenant and this app.
@@ -168,7 +166,8 @@ impl View<'_> {
                 format!("nobody used it for 90 days: it ended on {}", end.strftime("%Y-%m-%d"));
             facet.waiting_for = Some(WaitingFor::Analyst);
             facet.next_step = Some(self.by_analyst("sign in once more"));
-        } else if facet.state == State::Ok && end.duration_since(self.occasion.as_of) <= DUE {
+        } else if facet.state == State::Ok && end.duration_since(self.occasion.as_of) <= REFRESH_DUE
+        {
             facet.state = State::Expiring;
             facet.next_step = Some(NextStep {
                 command: Some(

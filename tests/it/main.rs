@@ -10,6 +10,7 @@ mod contracts;
 mod credentials;
 mod exit_codes;
 mod export;
+mod forecast;
 mod golden;
 mod incidents;
 mod json;

@@ -6,6 +6,7 @@ use maud::{Markup, html};
 use super::{Document, Script, cards, document, parts};
 use crate::{
     report::{
+        forecast,
         paper::clean,
         status::{capital, facet_word, last_line_text, overall_word, person, worst},
     },
@@ -24,7 +25,7 @@ pub(super) const COLUMNS: [FacetName; 6] = [
 
 /// The status as a file that is whole in itself.
 pub fn status(status: &Status, sandbox: bool) -> String {
-    let Status { fleet, home, as_of, shard: _, tenants, place: _ } = status;
+    let Status { fleet, home, as_of, shard: _, tenants, due, place } = status;
     let body = html! {
         @if sandbox { (parts::sandbox_note()) }
         header {
@@ -35,6 +36,7 @@ pub fn status(status: &Status, sandbox: bool) -> String {
         main {
             (filter(status))
             @if tenants.is_empty() { p { "No tenants." } } @else { (grid(status)) }
+            (forecast::markup(due, *as_of, place))
             (people(status))
         }
         p.away id="said" role="status" {}
@@ -290,6 +292,7 @@ mod tests {
                 as_of: Timestamp::UNIX_EPOCH,
                 shard: None,
                 tenants,
+                due: Vec::new(),
                 place: String::new(),
             },
             false,

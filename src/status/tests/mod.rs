@@ -80,6 +80,7 @@ impl World {
             diagnostics: Vec::new(),
             partial: false,
             shard: None,
+            ahead: None,
         };
         let mut seen = Seen {
             home,

@@ -18,7 +18,9 @@ use crate::{
     manifest::NamedPermission,
     plan::step::Target,
     registration::PermissionKind,
-    vault::{Attestation, AttestedOutcome, ConsentDenied, FacetMemory, testing::seconds},
+    vault::{
+        Attestation, AttestedOutcome, ConsentDenied, CredentialKind, FacetMemory, testing::seconds,
+    },
 };
 
 #[test]
@@ -332,4 +334,46 @@ fn what_changed_is_told_from_what_is_remembered() {
     );
     assert_eq!((consent.tenant.as_str(), consent.to.state), ("app", State::Ok));
     assert!(found.iter().all(|change| change.tenant.as_str() == "app"));
+}
+
+#[test]
+fn what_ends_by_a_day_stands_in_order_with_its_cure() {
+    use crate::plan::forecast::{Cure, DueKind};
+    let mut world = World::new();
+    world.holds_refresh_token(80);
+    let days = |days: i64| now() + SignedDuration::from_hours(days * 24);
+    assert_eq!(world.status().due, []);
+    world.as_of = days(49);
+    assert_eq!(world.status().due, []);
+    world.as_of = days(50);
+    let status = world.status();
+    let due = &status.due[0];
+    assert_eq!((due.kind, due.cure), (DueKind::RefreshToken, Cure::RefreshTokens));
+    assert_eq!((due.from, due.ends), (days(50), days(80)));
+    assert_eq!(due.name.as_deref(), Some("reader@acme.example"));
+    assert!(status.is_expiring());
+    // Used in this very run, it lives 90 days more.
+    world.refresh(refreshed(&[READ], Rotation::Kept));
+    assert_eq!(world.status().due, []);
+    world.proofs.refreshes.clear();
+
+    world.as_of = days(340);
+    let due = world.status().due;
+    let found: Vec<_> = due.iter().map(|due| (due.app.as_str(), due.kind)).collect();
+    let secret = DueKind::ClientSecret;
+    let wanted =
+        [("siem", DueKind::RefreshToken), ("app", secret), ("siem", secret), ("two", secret)];
+    assert_eq!(found, wanted);
+    let mut one = world.status();
+    one.keep(&["two".parse().unwrap()]);
+    assert_eq!((one.tenants.len(), one.due.len()), (1, 1));
+
+    // What has ended already asks for more than it would have.
+    world.record("siem").credentials.retain(|held| held.kind == CredentialKind::Secret);
+    world.holds_refresh_token(-1);
+    world.record("app").credentials[0].end = Some(seconds(30));
+    world.as_of = now();
+    let due = world.status().due;
+    let found: Vec<_> = due.iter().map(|due| (due.app.as_str(), due.cure)).collect();
+    assert_eq!(found, [("siem", Cure::Consent), ("app", Cure::Apply)]);
 }

@@ -1,0 +1,195 @@
+//! What ends, and when it is to be renewed: the days ahead, judged from what the vault and the
+//! directory know.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::{AppPlan, Plan, Seen, secrets};
+use crate::{
+    ids::{AppKey, TenantKey},
+    inventory::FoundApp,
+    manifest::{App, Credential, Manifest},
+    vault::{CredentialRecord, Record},
+};
+
+/// So long before its end a refresh token is told to be used: a third of its life, as with secrets.
+pub const REFRESH_DUE: SignedDuration = SignedDuration::from_hours(30 * 24);
+
+/// What ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DueKind {
+    /// A client secret of ours.
+    ClientSecret,
+    /// A refresh token that a sign-in left: it ends when nobody uses it for 90 days.
+    RefreshToken,
+    /// A client secret that others put on an app of ours.
+    ForeignSecret,
+}
+
+impl DueKind {
+    /// Every kind, for the schema.
+    pub const ALL: [Self; 3] = [Self::ClientSecret, Self::RefreshToken, Self::ForeignSecret];
+
+    /// The stable word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ClientSecret => "client-secret",
+            Self::RefreshToken => "refresh-token",
+            Self::ForeignSecret => "foreign-secret",
+        }
+    }
+
+    /// Whether it is ours to renew.
+    pub const fn is_ours(self) -> bool {
+        match self {
+            Self::ClientSecret | Self::RefreshToken => true,
+            Self::ForeignSecret => false,
+        }
+    }
+}
+
+/// How it is renewed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cure {
+    /// By the next apply after its window opens.
+    Apply,
+    /// By using it.
+    RefreshTokens,
+    /// It has ended: the person signs in once more.
+    Consent,
+    /// By whoever made it: it is not ours.
+    NotOurs,
+}
+
+/// Something that has to be renewed by a day.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Due {
+    /// When it ends; the first in the order.
+    pub ends: Timestamp,
+    /// The app that it is of.
+    pub app: AppKey,
+    /// What it is.
+    pub kind: DueKind,
+    /// The tenants that are read with it.
+    pub tenants: Vec<TenantKey>,
+    /// Whose it is, or what its maker called it.
+    pub name: Option<String>,
+    /// From when on it can be renewed.
+    pub from: Timestamp,
+    /// How.
+    pub cure: Cure,
+}
+
+/// All that has to be renewed at or before `as_of`, the first end first. `checked_at` is when it
+/// was looked at: what has ended by then needs another cure. `refresh_ends` says when each tenant's
+/// refresh token ends.
+pub fn forecast(
+    manifest: &Manifest,
+    plan: &Plan,
+    seen: &Seen,
+    refresh_ends: &BTreeMap<TenantKey, Timestamp>,
+    checked_at: Timestamp,
+    as_of: Timestamp,
+) -> Vec<Due> {
+    let mut all = Vec::new();
+    for planned in plan.apps.values() {
+        let Some(app) = manifest.apps.get(&planned.key) else { continue };
+        let view = View {
+            app,
+            planned,
+            record: seen.records.get(&app.key).filter(|record| {
+                record.client_id.is_some() && record.client_id == planned.target.client_id()
+            }),
+            found: seen.app(planned),
+            checked_at,
+        };
+        all.extend(view.secret());
+        all.extend(view.foreign());
+        let users = app.tenants.iter().filter(|key| plan.tenants.contains_key(*key));
+        all.extend(users.filter_map(|key| view.refresh_token(key, *refresh_ends.get(key)?)));
+    }
+    all.retain(|due| due.from <= as_of);
+    all.sort();
+    all
+}
+
+/// The refresh tokens that the vault holds, and when each ends unless it is used.
+pub(super) fn held_refresh_tokens(seen: &Seen) -> BTreeMap<TenantKey, Timestamp> {
+    let of = |record: &Record| -> Vec<(TenantKey, Timestamp)> {
+        let tenants = record.tenants.keys();
+        tenants.filter_map(|key| Some((key.clone(), record.refresh_token(key)?.end?))).collect()
+    };
+    seen.records.values().flat_map(of).collect()
+}
+
+struct View<'a> {
+    app: &'a App,
+    planned: &'a AppPlan,
+    record: Option<&'a Record>,
+    found: Option<&'a FoundApp>,
+    checked_at: Timestamp,
+}
+
+impl View<'_> {
+    fn due(&self, kind: DueKind, from: Timestamp, ends: Timestamp, cure: Cure) -> Due {
+        Due {
+            ends,
+            app: self.app.key.clone(),
+            kind,
+            tenants: self.app.tenants.clone(),
+            name: None,
+            from,
+            cure,
+        }
+    }
+
+    /// The secret that is in use; where none lives any more, the one that ended last.
+    fn secret(&self) -> Option<Due> {
+        match self.app.credential {
+            Credential::Secret | Credential::Certificate => {}
+            // Nothing of it ends.
+            Credential::Federated(_) => return None,
+        }
+        let found = self.found.map_or(&[][..], |found| found.secrets.as_slice());
+        let live = secrets::newest_live(found, self.record, self.checked_at);
+        let ended = || {
+            let all = self.record.into_iter().flat_map(Record::secrets);
+            all.filter(|held| held.state.has_value()).max_by_key(|held| held.end)
+        };
+        let CredentialRecord { start, end, .. } = live.or_else(ended)?;
+        let (start, end) = (*start).zip(*end)?;
+        let from = secrets::renewal_starts(&self.app.secret, start, end);
+        Some(self.due(DueKind::ClientSecret, from, end, Cure::Apply))
+    }
+
+    fn refresh_token(&self, tenant: &TenantKey, ends: Timestamp) -> Option<Due> {
+        let held = self.record?.refresh_token(tenant)?;
+        let from = ends.checked_sub(REFRESH_DUE).unwrap_or(ends);
+        let cure = if ends <= self.checked_at { Cure::Consent } else { Cure::RefreshTokens };
+        Some(Due {
+            tenants: vec![tenant.clone()],
+            name: held.user.clone(),
+            ..self.due(DueKind::RefreshToken, from, ends, cure)
+        })
+    }
+
+    /// What others put there and still lives, from as long before its end as ours is renewed.
+    fn foreign(&self) -> impl Iterator<Item = Due> {
+        let foreign = &self.planned.foreign.secrets;
+        self.found.into_iter().flat_map(|found| &found.secrets).filter_map(move |secret| {
+            let theirs = foreign.iter().any(|one| one.key_id == secret.key_id);
+            let end = secret.end.filter(|end| theirs && *end > self.checked_at)?;
+            let start = secret.start.unwrap_or(self.checked_at);
+            let from = secrets::renewal_starts(&self.app.secret, start, end);
+            Some(Due {
+                name: secret.display_name.clone(),
+                ..self.due(DueKind::ForeignSecret, from, end, Cure::NotOurs)
+            })
+        })
+    }
+}

@@ -1,0 +1,144 @@
+//! What ends and when, in words: on the screen, in files, for machines.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::{
+    file::markdown_text,
+    paper::{Ink, Paper, shortened, word},
+};
+use crate::{
+    ids::TenantKey,
+    plan::forecast::{Cure, Due, DueKind},
+    status::command,
+};
+
+/// What a person calls it.
+fn what(due: &Due) -> String {
+    let name = due.name.as_deref().map(|name| format!(" \"{name}\"")).unwrap_or_default();
+    match due.kind {
+        DueKind::ClientSecret => "client secret".to_owned(),
+        DueKind::RefreshToken => match &due.name {
+            Some(user) => format!("refresh token of {user}, unless it is used"),
+            None => "refresh token, unless it is used".to_owned(),
+        },
+        DueKind::ForeignSecret => format!("client secret{name}, not ours"),
+    }
+}
+
+/// The command that renews it; `place` are the flags that lead to the fleet.
+pub(super) fn cure(due: &Due, place: &str) -> Option<String> {
+    let tenants: Vec<_> = due.tenants.iter().map(|key| format!("--tenant {key}")).collect();
+    let of_one = match tenants.as_slice() {
+        [one] => one.as_str(),
+        // Of an app that many use there is but one secret: all of it, whoever is named.
+        [] | [_, _, ..] => "",
+    };
+    match due.cure {
+        Cure::Apply => Some(command(place, "apply", of_one)),
+        Cure::RefreshTokens => Some(command(place, "tokens refresh", of_one)),
+        Cure::Consent => Some(command(
+            place,
+            "consent",
+            due.tenants.first().map_or_else(String::new, ToString::to_string).as_str(),
+        )),
+        Cure::NotOurs => None,
+    }
+}
+
+fn day(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d").to_string()
+}
+
+/// Whose it is: the tenant where it is one's alone, else the app.
+fn whose(due: &Due) -> &str {
+    match due.tenants.as_slice() {
+        [one] => one.as_str(),
+        [] | [_, _, ..] => due.app.as_str(),
+    }
+}
+
+/// What to do about it, as words under its day.
+fn advice(due: &Due, place: &str) -> String {
+    match cure(due, place) {
+        Some(command) => format!("from {} on: {command}", day(due.from)),
+        None => "whoever made it renews it".to_owned(),
+    }
+}
+
+fn title(as_of: Timestamp, n: usize) -> String {
+    format!("Ends soon, seen from {} ({n})", day(as_of))
+}
+
+/// Writes what is to be renewed by a day, first what ends first.
+pub fn write(paper: &mut Paper, due: &[Due], as_of: Timestamp, place: &str) {
+    const SHOWN: usize = 20;
+    if due.is_empty() {
+        return;
+    }
+    paper.gap();
+    paper.line(0, &[word(Ink::Bold, title(as_of, due.len()))]);
+    let column = due.iter().map(|one| whose(one).len()).max().unwrap_or(0).clamp(8, 24);
+    for one in due.iter().take(SHOWN) {
+        let key = shortened(whose(one), column);
+        let mark = if one.ends <= as_of { Ink::Bad } else { Ink::Wait };
+        let words = format!("{key:<column$} {}", what(one));
+        paper.say(2, Some(word(mark, day(one.ends))), &words);
+        paper.say(13, None, &advice(one, place));
+    }
+    if let Some(more) = due.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+        paper.line(2, &[word(Ink::Dim, format!("… {more} more (--json and reports list all)"))]);
+    }
+}
+
+/// The same as Markdown; nothing where nothing is to be renewed.
+pub(super) fn markdown(due: &[Due], as_of: Timestamp, place: &str) -> String {
+    if due.is_empty() {
+        return String::new();
+    }
+    let mut text = format!("\n## {}\n\n| ends | whose | what | to do |\n", title(as_of, due.len()));
+    text.push_str("|---|---|---|---|\n");
+    for one in due {
+        let [what, advice] = [what(one), advice(one, place)].map(|cell| markdown_text(&cell));
+        text.push_str(&format!("| {} | {} | {what} | {advice} |\n", day(one.ends), whose(one)));
+    }
+    text
+}
+
+/// The same as a part of an HTML file.
+pub(super) fn markup(due: &[Due], as_of: Timestamp, place: &str) -> maud::Markup {
+    maud::html! {
+        @if !due.is_empty() {
+            section {
+                h2 { (title(as_of, due.len())) }
+                ul {
+                    @for one in due {
+                        li {
+                            (day(one.ends)) " · " strong { (whose(one)) } " · "
+                            (super::paper::clean(&what(one))) ": "
+                            (super::paper::clean(&advice(one, place)))
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The same for machines.
+pub(super) fn value(due: &[Due], place: &str) -> Value {
+    due.iter()
+        .map(|one| {
+            let mut one_value = super::json::value(one);
+            one_value["command"] = json!(cure(one, place));
+            one_value
+        })
+        .collect()
+}
+
+/// What ends first for a tenant, as fields: the day, what, the command.
+pub(super) fn fields(due: &[Due], tenant: &TenantKey, place: &str) -> [String; 3] {
+    due.iter().find(|one| one.tenants.contains(tenant)).map_or_else(Default::default, |one| {
+        [day(one.ends), what(one), cure(one, place).unwrap_or_default()]
+    })
+}
