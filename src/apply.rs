@@ -45,6 +45,8 @@ pub struct Hands<'a> {
     pub vault: &'a VaultWriter,
     /// Who the operator is, for the audit.
     pub who: &'a str,
+    /// What was run, for the audit: `apply`, `adopt`.
+    pub verb: &'static str,
     /// Where events go.
     pub events: &'a Events,
     /// Whether we were told to stop.
@@ -302,7 +304,7 @@ impl<'a> Course<'a> {
             Step::PatchApplication { object_id, edits } => {
                 self.writer.patch(*object_id, &patch(edits), self.age).await?;
                 if let Some(found) = &mut self.found {
-                    edits.iter().for_each(|edit| edited(&mut found.registration, edit));
+                    edits.iter().for_each(|edit| edited(found, edit));
                 }
             }
             Step::RemoveSecret { key_id, nonce } => {
@@ -437,7 +439,7 @@ impl<'a> Course<'a> {
             | Step::UpdateFederated { .. }
             | Step::RemoveFederated { .. } => None,
         };
-        let mut entry = AuditEntry::new(Timestamp::now(), hands.who, "apply")
+        let mut entry = AuditEntry::new(Timestamp::now(), hands.who, hands.verb)
             .step(step.kind())
             .app(&self.app.key);
         if let Some(client) = self.record.client_id {
@@ -467,8 +469,9 @@ impl<'a> Course<'a> {
     }
 }
 
-/// What a registration is after an edit.
-fn edited(registration: &mut Registration, edit: &Edit) {
+/// What an app is after an edit.
+fn edited(found: &mut FoundApp, edit: &Edit) {
+    let registration = &mut found.registration;
     match edit {
         Edit::DisplayName(change) => registration.display_name.clone_from(&change.to),
         Edit::Audience(change) => registration.audience = change.to,
@@ -476,6 +479,7 @@ fn edited(registration: &mut Registration, edit: &Edit) {
         Edit::Permissions(change) => registration.permissions.clone_from(&change.to),
         Edit::Links(change) => registration.links.clone_from(&change.to),
         Edit::Tags(change) => registration.tags.clone_from(&change.to),
+        Edit::UniqueName(named) => found.unique_name = Some(named.to.clone()),
     }
 }
 
@@ -489,6 +493,7 @@ fn patch(edits: &[Edit]) -> Patch {
             Edit::Permissions(change) => patch.permissions = Some(change.to.clone()),
             Edit::Links(change) => patch.links = Some(change.to.clone()),
             Edit::Tags(change) => patch.tags = Some(change.to.clone()),
+            Edit::UniqueName(named) => patch.unique_name = Some(named.to.clone()),
         }
     }
     patch

@@ -9,7 +9,7 @@ use crate::{
     failure::Failure,
     ids::{AppKey, ClientId, KeyId, TenantId, TenantKey},
     plan::{Summary, manual::ManualKind},
-    status::{FacetName, State, StatusSummary},
+    status::{FacetName, Left, State, StatusSummary},
 };
 
 /// Something that happened.
@@ -106,6 +106,21 @@ pub enum Event {
         tenant: TenantKey,
         /// Each facet that the question decided.
         facets: Vec<(FacetName, State)>,
+    },
+    /// An offboarding is over.
+    Offboarded {
+        /// Which app, or whose.
+        app: AppKey,
+        /// Which tenant, where the app is shared and stays.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        tenant: Option<TenantKey>,
+        /// How many steps were done.
+        done: usize,
+        /// Until when the app can be restored, where this run deleted it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        restorable_until: Option<Timestamp>,
+        /// What is left with customers.
+        leftovers: Vec<Left>,
     },
     /// All is over.
     Summary {

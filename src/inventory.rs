@@ -12,7 +12,7 @@ use crate::{
         TenantId, UniqueName,
     },
     lifetime::Lifetime,
-    registration::{Federated, PermissionKind, RedirectUri, Registration},
+    registration::{Audience, Federated, PermissionKind, RedirectUri, Registration},
 };
 
 /// A client secret as a directory shows it: everything but its value.
@@ -75,6 +75,12 @@ pub struct Glimpse {
     pub tags: Vec<String>,
     /// `createdDateTime`
     pub created: Option<Timestamp>,
+    /// `signInAudience`
+    pub audience: Option<Audience>,
+    /// `web.redirectUris`
+    pub redirect_uris: Vec<String>,
+    /// How many secrets and certificates.
+    pub credentials: usize,
 }
 
 /// An app in the bin: deleted less than 30 days ago. Read whole, so that a plan can say what

@@ -2,7 +2,7 @@
 //!
 //! The rooms, in the order in which data flows through them: `manifest` says what is wanted,
 //! `graph` reads what there is into `inventory`, `vault` knows what Graph never tells twice;
-//! `plan` compares and decides, `apply` obeys, `consent` asks people, `prove` asks what works,
+//! `plan` compares and decides, `apply` and `offboard` obey, `consent` asks people, `prove` asks what works,
 //! `status` puts it together, `incidents` reads, `report` has the words, `cli` the verbs, and `sandbox` plays Microsoft.
 
 pub mod apply;
@@ -22,6 +22,7 @@ pub mod inventory;
 pub mod lifetime;
 pub mod links;
 pub mod manifest;
+pub mod offboard;
 pub mod plan;
 pub mod prove;
 pub mod registration;

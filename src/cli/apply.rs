@@ -22,6 +22,7 @@ use super::{
 };
 use crate::{
     apply::{self, Ended, Hands},
+    entra::Operator,
     event::Event,
     failure::{Cause, Failure},
     graph::Writers,
@@ -30,7 +31,7 @@ use crate::{
     plan::{NotAPlan, Plan, SavedPlan, Wish, diagnostic::Severity},
     prove::Keeper,
     report::{
-        apply as words, ci,
+        adopt as adopt_words, apply as words, ci,
         error::Trouble,
         file,
         paper::Paper,
@@ -84,7 +85,7 @@ fn checksum(text: &str) -> Result<String, String> {
 }
 
 /// What was signed off, if anything was.
-enum Signed {
+pub(super) enum Signed {
     Nothing,
     Plan(Box<SavedPlan>),
     Checksum(String),
@@ -147,8 +148,8 @@ impl Signed {
 pub(super) async fn run(args: ApplyArgs, common: Common) -> Result<Verdict, Trouble> {
     let signed = Signed::of(&args)?;
     let mut context = Context::open(common).await?;
-    let mut wish =
-        Wish { reissue: args.reissue, most_changes: args.limit.most_changes(), as_of: None };
+    let most_changes = args.limit.most_changes();
+    let mut wish = Wish { reissue: args.reissue, most_changes, ..Wish::default() };
     if let Signed::Plan(saved) = &signed {
         let scope = saved.scope(&context.manifest);
         let asked = context.common.shard;
@@ -162,8 +163,28 @@ pub(super) async fn run(args: ApplyArgs, common: Common) -> Result<Verdict, Trou
         context.scope = scope;
         wish.reissue |= saved.reissue;
     }
+    let extent = if args.full { Extent::Full } else { Extent::Short };
+    let again = context.common.command("apply");
+    carry(context, Job { verb: "apply", wish, signed, extent, fail_on: args.fail_on, again }).await
+}
+
+/// What is to be carried out, and how.
+pub(super) struct Job {
+    /// For the audit and whoever waits for the vault.
+    pub(super) verb: &'static str,
+    pub(super) wish: Wish,
+    pub(super) signed: Signed,
+    pub(super) extent: Extent,
+    pub(super) fail_on: Vec<FailOn>,
+    /// The command that is typed to go on with what failed; its tenants are added.
+    pub(super) again: String,
+}
+
+/// Plans, asks, changes, proves.
+pub(super) async fn carry(mut context: Context, job: Job) -> Result<Verdict, Trouble> {
+    let Job { verb, wish, signed, extent, fail_on, again } = job;
     let vault = context.vault().await?;
-    let Some(writer) = turn(&context, &vault, "apply").await?.map(Arc::new) else {
+    let Some(writer) = turn(&context, &vault, verb).await?.map(Arc::new) else {
         let signal = context.stop.told().await;
         return Ok(Verdict::Stopped(signal));
     };
@@ -171,10 +192,14 @@ pub(super) async fn run(args: ApplyArgs, common: Common) -> Result<Verdict, Trou
         vault_trouble("the vault cannot be written; nothing was changed", &error)
     })?;
     let mut reading = reading::read(&context, &vault, wish).await?;
-    let extent = if args.full { Extent::Full } else { Extent::Short };
     if !context.common.json {
         let title = format!("Plan for fleet {}", reading.plan.fleet);
         output::print_folded(&title, &text(&context, &reading, extent, stdout_width()));
+        if wish.adopt.is_some() {
+            let mut paper = Paper::new(stdout_width());
+            reading.plan.apps.values().for_each(|app| adopt_words::kept(&mut paper, app));
+            output::print(&paper.into_text());
+        }
     }
     let (ending, checksum) = (context.common.ending.clone(), reading.plan.checksum());
     ending.annotate(ci::of_plan(&reading.plan, &context.manifest));
@@ -204,7 +229,7 @@ pub(super) async fn run(args: ApplyArgs, common: Common) -> Result<Verdict, Trou
         .filter(|app| app.target.client_id().is_some())
         .map(|app| app.key.clone())
         .collect();
-    let (outcome, listener) = carry_out(&mut context, &writer, &mut reading, &signed).await?;
+    let (outcome, listener) = carry_out(&mut context, &writer, &mut reading, &signed, verb).await?;
     let (mut asked, nothing) = (Asked::default(), BTreeMap::new());
     let keeper = Keeper::Writer(&writer);
     let of = |app: &AppKey| known.contains(app);
@@ -226,16 +251,15 @@ pub(super) async fn run(args: ApplyArgs, common: Common) -> Result<Verdict, Trou
     context.events.say(summary);
     listener.finish().await;
     let verdict =
-        FailOn::verdict(&args.fail_on, status, verdict(&outcome, &reading.plan, &context.stop));
+        FailOn::verdict(&fail_on, status, verdict(&outcome, &reading.plan, &context.stop));
     if !context.common.json {
         let mut paper = Paper::new(stdout_width());
         words::done(&mut paper, outcome.done, context.network.counters().graph_writes);
         status_words::write(&mut paper, status);
-        let command = context.common.command("apply");
         words::failures(
             &mut paper,
             &context.manifest,
-            &command,
+            &again,
             &outcome.failed,
             &outcome.interrupted,
         );
@@ -325,6 +349,7 @@ async fn carry_out(
     vault: &VaultWriter,
     reading: &mut Reading,
     signed: &Signed,
+    verb: &'static str,
 ) -> Result<(Outcome, Listener), Trouble> {
     let apps = reading.plan.apps.values().filter(|app| !app.steps.is_empty()).count();
     let bar = context.progress.bar(Phase::Apply, apps);
@@ -352,6 +377,7 @@ async fn carry_out(
             writers: &writers,
             vault,
             who: &who,
+            verb,
             events: &context.events,
             stop: &context.stop,
             parallelism: usize::from(context.common.parallelism),
@@ -399,7 +425,12 @@ async fn carry_out(
 
 /// The operator's name for the audit; no name is no reason not to work.
 pub(super) async fn who(reading: &Reading) -> String {
-    match reading.operator.identity(reading.seen.home).await {
+    who_is(&reading.operator, reading.seen.home).await
+}
+
+/// The same of any operator.
+pub(super) async fn who_is(operator: &Operator, home: TenantId) -> String {
+    match operator.identity(home).await {
         Ok(identity) => identity.to_string(),
         Err(_) => "an operator whose token does not say who it is".to_owned(),
     }
@@ -506,7 +537,8 @@ impl Listener {
         let (json, progress): (bool, Progress) = (context.common.json, context.progress.clone());
         let task = tokio::spawn(async move {
             while let Some(stamped) = heard.recv().await {
-                let last = matches!(stamped.event, Event::Summary { .. });
+                let last =
+                    matches!(stamped.event, Event::Summary { .. } | Event::Offboarded { .. });
                 if json {
                     if let Ok(line) = serde_json::to_string(&stamped) {
                         output::print_json_text(&format!("{line}\n"));

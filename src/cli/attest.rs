@@ -8,7 +8,7 @@ use super::{
     Common,
     context::{Context, vault_trouble},
     keeping::person,
-    output,
+    left, output,
 };
 use crate::{
     connector::PortalAuthorization,
@@ -25,11 +25,12 @@ const LONGEST: usize = 200;
 
 /// Record who took a tenant's portal step, when, and how it went; nothing else can show it
 ///
-/// What is recorded holds for the app of today only: a new application id makes it void. The vault's
+/// With --removed: who removed our enterprise application from the directory of a customer that was
+/// offboarded. What is recorded holds for the app of today only: a new application id makes it void. The vault's
 /// audit gets a line. Nobody is asked at Microsoft.
 #[derive(Debug, Args)]
 pub(super) struct AttestArgs {
-    /// The tenant's key in the manifest
+    /// The tenant's key; with --removed, one that was offboarded
     #[arg(value_name = "KEY")]
     key: TenantKey,
     /// Who did it
@@ -47,6 +48,9 @@ pub(super) struct AttestArgs {
     /// How it went
     #[arg(long, value_name = "OUTCOME", default_value = "authorized")]
     outcome: Outcome,
+    /// The customer was offboarded, and removed our enterprise application from their directory
+    #[arg(long, conflicts_with_all = ["at", "outcome", "client_id", "withdraw"])]
+    removed: bool,
     /// Take back what was recorded
     #[arg(long, conflicts_with_all = ["by", "ticket", "at", "outcome", "client_id"])]
     withdraw: bool,
@@ -208,6 +212,12 @@ pub(super) async fn run(args: AttestArgs, common: Common) -> Result<Verdict, Tro
         .lock("attest", |_| progress.say("waiting: another tenantry writes to this vault\n"))
         .await
         .map_err(unwritten)?;
+    if let Some(by) = args.by.as_deref().filter(|_| args.removed) {
+        let verdict =
+            left::attest(&context, &writer, &args.key, by, args.ticket.as_deref()).await?;
+        context.close().await;
+        return Ok(verdict);
+    }
     let mut records = vault
         .records()
         .await

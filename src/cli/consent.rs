@@ -302,7 +302,7 @@ fn asks(
                     let who = reader.user.clone();
                     (What::SignIn(reader), who)
                 }
-                ManualKind::PortalAuthorization => return None,
+                ManualKind::PortalAuthorization | ManualKind::Removal => return None,
             };
             Some(Ask {
                 tenant: held.tenant.clone(),

@@ -1,5 +1,6 @@
 //! One file a verb: its arguments and its run.
 
+mod adopt;
 mod apply;
 mod attest;
 mod completions;
@@ -14,6 +15,8 @@ mod handout;
 mod incidents;
 mod init;
 mod keeping;
+mod left;
+mod offboard;
 mod offline;
 mod output;
 mod plan;
@@ -198,6 +201,8 @@ enum Verb {
     #[command(subcommand)]
     Tokens(tokens::TokensCommand),
     Attest(attest::AttestArgs),
+    Adopt(adopt::AdoptArgs),
+    Offboard(offboard::OffboardArgs),
     Doctor(doctor::DoctorArgs),
     Export(export::ExportArgs),
     Incidents(incidents::IncidentsArgs),
@@ -224,6 +229,8 @@ impl Verb {
             Self::Explain(_) => "explain",
             Self::Tokens(_) => "tokens",
             Self::Attest(_) => "attest",
+            Self::Adopt(_) => "adopt",
+            Self::Offboard(_) => "offboard",
             Self::Doctor(_) => "doctor",
             Self::Export(_) => "export",
             Self::Incidents(_) => "incidents",
@@ -234,7 +241,10 @@ impl Verb {
 
     /// Whether it writes the report that `--report` asks for.
     const fn reports(&self) -> bool {
-        matches!(self, Self::Plan(_) | Self::Apply(_) | Self::Status(_))
+        matches!(
+            self,
+            Self::Plan(_) | Self::Apply(_) | Self::Status(_) | Self::Adopt(_) | Self::Offboard(_)
+        )
     }
 }
 
@@ -329,6 +339,8 @@ async fn run(common: Common, verb: Verb) -> Result<Verdict, Trouble> {
         Verb::Explain(args) => explain::run(args, common).await,
         Verb::Tokens(tokens::TokensCommand::Refresh) => tokens::refresh(common).await,
         Verb::Attest(args) => attest::run(args, common).await,
+        Verb::Adopt(args) => adopt::run(args, common).await,
+        Verb::Offboard(args) => offboard::run(args, common).await,
         Verb::Doctor(args) => doctor::run(args, common).await,
         Verb::Export(args) => export::run(args, common).await,
         Verb::Incidents(args) => incidents::run(args, common).await,

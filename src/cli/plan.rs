@@ -68,8 +68,9 @@ impl Limit {
 pub(super) async fn run(args: PlanArgs, common: Common) -> Result<Verdict, Trouble> {
     let context = Context::open(common).await?;
     let vault = context.vault().await?;
-    let wish =
-        Wish { reissue: args.reissue, most_changes: args.limit.most_changes(), as_of: args.as_of };
+    let most_changes = args.limit.most_changes();
+    let (reissue, as_of) = (args.reissue, args.as_of);
+    let wish = Wish { reissue, most_changes, as_of, ..Wish::default() };
     let reading = reading::read(&context, &vault, wish).await?;
     super::status::ahead(args.as_of, reading.seen.clock(reading.now))?;
     let plan = &reading.plan;

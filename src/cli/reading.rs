@@ -205,6 +205,7 @@ async fn inventory(
         .filter_map(|(_, record)| {
             Some(Known { client_id: record.client_id?, object_id: record.object_id })
         })
+        .chain(seen.wish.adopt.map(|client_id| Known { client_id, object_id: None }))
         .collect();
     let resources: BTreeSet<ResourceId> = scope
         .apps

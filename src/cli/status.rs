@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use super::{
     Common,
     context::{Context, report, stdout_width},
+    left::{self, About},
     output,
     plan::unreadable,
     proving, reading,
@@ -138,8 +139,13 @@ pub(super) async fn run(args: StatusArgs, common: Common) -> Result<Verdict, Tro
     {
         context.progress.say(&format!("warning: the vault could not remember this run: {error}\n"));
     }
+    let mut proved_status = proved.status;
+    if is_of_all(&context) && args.as_of.is_none() {
+        let (writer, operator) = (turn.writer(), &reading.operator);
+        proved_status.left = left::look(&context, &vault, writer, operator, About::Fleet).await?;
+    }
     drop(turn);
-    let status = chosen(proved.status, args.pending);
+    let status = chosen(proved_status, args.pending);
     // Held against the headers as they were read, before this run wrote what it saw.
     let changed =
         args.since_last.then(|| status::changes(&status, &context.manifest, &reading.seen.records));
@@ -174,6 +180,12 @@ pub(super) async fn run(args: StatusArgs, common: Common) -> Result<Verdict, Tro
     let stopped = context.stop.requested();
     context.close().await;
     Ok(stopped.map_or(verdict, Verdict::Stopped))
+}
+
+/// Whether the run is about the whole fleet, or a whole shard of it: who was offboarded is in no
+/// manifest, and answers to no pattern.
+fn is_of_all(context: &Context) -> bool {
+    context.common.tenant.is_empty() && context.common.label.is_empty()
 }
 
 /// Makes one of several jobs' reports.

@@ -42,6 +42,14 @@ pub struct AppToken {
     pub bearer: Secret<String>,
 }
 
+impl AppToken {
+    /// The object id of whoever it speaks for in its directory: of the app's service principal, where
+    /// it is the app's own (`oid`). To be shown, and relied on by nobody.
+    pub fn object(&self) -> Option<uuid::Uuid> {
+        Claims::read(self.bearer.expose()).oid
+    }
+}
+
 /// How old a client secret is; Entra ID takes up to a minute to know a new one everywhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SecretAge {

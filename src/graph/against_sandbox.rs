@@ -155,10 +155,13 @@ async fn every_property_can_be_changed_and_reads_back() {
         permissions: Some(BTreeSet::new()),
         links: Some(Links::default()),
         tags: Some(["other".to_owned()].into()),
+        unique_name: None,
     };
     scene.writer().patch(app.object_id, &patch, ObjectAge::Settled).await.unwrap();
     let found = scene.reader().app_by_client_id(app.client_id).await.unwrap().unwrap();
-    let Patch { display_name, audience, redirect_uris, permissions, links, tags } = patch;
+    let Patch { display_name, audience, redirect_uris, permissions, links, tags, unique_name } =
+        patch;
+    assert_eq!(unique_name, None);
     let changed = Registration {
         display_name: display_name.unwrap(),
         audience,

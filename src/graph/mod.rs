@@ -10,6 +10,7 @@ mod policies;
 mod read;
 mod reader;
 mod relationships;
+mod remove;
 mod request;
 #[cfg(test)]
 mod tests;
@@ -21,6 +22,7 @@ pub use self::{
     read::{Ask, Breadth, Known, Missing, Want, read_directory},
     reader::{Organization, Page, Reader},
     relationships::{Customer, Domains, NoCustomer, Relationships, default_domains},
+    remove::InBin,
     writer::{IssuedSecret, ObjectAge, Patch, Removed, Upserted, Writer},
     writers::Writers,
 };

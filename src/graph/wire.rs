@@ -52,8 +52,18 @@ pub(super) const APP: [&str; 12] = [
 pub(super) const FEDERATED: &str = "federatedIdentityCredentials";
 
 /// The properties of an app that a glimpse asks for.
-pub(super) const GLIMPSE: [&str; 6] =
-    ["id", "appId", "uniqueName", "displayName", "tags", "createdDateTime"];
+pub(super) const GLIMPSE: [&str; 10] = [
+    "id",
+    "appId",
+    "uniqueName",
+    "displayName",
+    "tags",
+    "createdDateTime",
+    "signInAudience",
+    "web",
+    "passwordCredentials",
+    "keyCredentials",
+];
 
 /// An application object.
 #[derive(Deserialize)]
@@ -237,6 +247,10 @@ impl App {
             unique_name: self.unique_name.map(UniqueName::found),
             tags: self.tags.unwrap_or_default(),
             created: self.created_date_time,
+            audience: self.sign_in_audience.as_deref().and_then(audience),
+            redirect_uris: self.web.and_then(|web| web.redirect_uris).unwrap_or_default(),
+            credentials: self.password_credentials.map_or(0, |all| all.len())
+                + self.key_credentials.map_or(0, |all| all.len()),
         }
     }
 }
@@ -309,6 +323,8 @@ pub(super) struct AppBody {
     pub(super) info: Option<InfoBody>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) tags: Option<BTreeSet<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) unique_name: Option<UniqueName>,
 }
 
 /// `web`, of which we own one collection; it is replaced whole.
@@ -389,6 +405,8 @@ impl From<&Registration> for AppBody {
             // An app without links is born without; saying so would only be noise.
             info: (*links != Links::default()).then(|| links.into()),
             tags: Some(tags.clone()),
+            // An upsert has it in its address.
+            unique_name: None,
         }
     }
 }

@@ -98,11 +98,14 @@ pub struct Patch {
     pub links: Option<Links>,
     /// `tags`
     pub tags: Option<BTreeSet<String>>,
+    /// `uniqueName`, of an app that has none.
+    pub unique_name: Option<UniqueName>,
 }
 
 impl From<&Patch> for AppBody {
     fn from(patch: &Patch) -> Self {
-        let Patch { display_name, audience, redirect_uris, permissions, links, tags } = patch;
+        let Patch { display_name, audience, redirect_uris, permissions, links, tags, unique_name } =
+            patch;
         Self {
             display_name: display_name.clone(),
             sign_in_audience: *audience,
@@ -110,6 +113,7 @@ impl From<&Patch> for AppBody {
             required_resource_access: permissions.as_ref().map(required),
             info: links.as_ref().map(Into::into),
             tags: tags.clone(),
+            unique_name: unique_name.clone(),
         }
     }
 }
@@ -117,7 +121,7 @@ impl From<&Patch> for AppBody {
 /// Changes one directory, as an approved plan says.
 #[derive(Debug)]
 pub struct Writer {
-    graph: Graph,
+    pub(super) graph: Graph,
     directory: TenantId,
     _permit: Permit,
 }
@@ -191,7 +195,7 @@ impl Writer {
     ) -> Result<(), Failure> {
         let body = AppBody::from(patch);
         let patch = self.graph.spell().application(id.to_string()).update_application(&body);
-        self.graph.send(patch.build(), &age.context()).await.map(drop)
+        self.graph.send(patch.build(), &age.context()).await.map(drop).map_err(name_is_taken)
     }
 
     /// Takes a deleted app out of the bin, with its ids and its secrets, and reads it

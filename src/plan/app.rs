@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::{
-    AppPlan, Seen, compare,
+    AppPlan, Seen, adopt, compare,
     diagnostic::{Code, Diagnostic},
     federated,
     index::{Index, Ours},
@@ -81,13 +81,27 @@ pub(super) fn plan(
     }
 
     let found = index.ours(directory, &wanted.key);
-    let state = match found {
-        [Ours { app, pinned, tagged }] => State::Found { app, pinned, tagged: *tagged },
-        [] => match in_bin(manifest, wanted, inventory) {
+    let adopted = match seen.wish.adopt {
+        Some(client) => match adopt::judge(wanted, inventory, found, seen, client) {
+            Ok(app) => Some(app),
+            Err(refused) => {
+                plan.target = Target::Absent;
+                plan.diagnostics.push(refused);
+                return plan;
+            }
+        },
+        None => None,
+    };
+    let nothing = BTreeSet::new();
+    let state = match (found, adopted) {
+        ([Ours { app, pinned, tagged }], None) => State::Found { app, pinned, tagged: *tagged },
+        ([Ours { app, pinned, .. }], Some(_)) => State::Found { app, pinned, tagged: true },
+        ([], Some(app)) => State::Found { app, pinned: &nothing, tagged: true },
+        ([], None) => match in_bin(manifest, wanted, inventory) {
             Some(binned) => State::InBin(binned),
             None => State::Absent,
         },
-        [_, _, ..] => {
+        ([_, _, ..], _) => {
             plan.diagnostics.push(Diagnostic::new(
                 Code::ConflictingMarks,
                 format!("{} apps are marked as {}", found.len(), wanted.key),
@@ -107,6 +121,9 @@ pub(super) fn plan(
         return plan;
     };
     difference(&mut plan, manifest, wanted, index, inventory, &state, &registration);
+    if let Some(app) = adopted {
+        adopt::name(&mut plan, manifest, app, inventory);
+    }
     credentials(&mut plan, wanted, inventory, &state, seen, now);
     obstacles(&mut plan, inventory, &state, now);
     plan
@@ -320,7 +337,11 @@ fn difference(
 ) {
     match state {
         State::Absent => {
-            twins(plan, inventory, wanted);
+            if let Some(handed_over) = adopt::in_the_way(manifest, wanted, inventory) {
+                plan.diagnostics.push(handed_over);
+                return;
+            }
+            adopt::twins(plan, inventory, wanted);
             let renamed = plan.pins.values().find_map(|customer| {
                 index.renamed_from(manifest, wanted.layout, inventory.directory, *customer)
             });
@@ -371,25 +392,6 @@ fn patch(plan: &mut AppPlan, registration: &Registration, app: &FoundApp) {
     plan.foreign.certificates = app.certificates;
 }
 
-fn twins(plan: &mut AppPlan, inventory: &Inventory, wanted: &App) {
-    for twin in inventory.others.seen().into_iter().flatten() {
-        if twin.display_name.as_deref() == Some(wanted.display_name.as_str())
-            && !twin.tags.iter().any(|tag| marks::is_mark(tag))
-        {
-            plan.diagnostics.push(
-                Diagnostic::new(
-                    Code::Twin,
-                    format!("an app of the same name without our mark exists: {}", twin.client_id),
-                )
-                .hint(
-                    "it is not touched. If it is this customer's, leave this tenant out with \
-                     --tenant until it can be adopted; else there will be two of that name",
-                ),
-            );
-        }
-    }
-}
-
 /// The steps that give the app a secret that lives and is held.
 fn credentials(
     plan: &mut AppPlan,
@@ -418,7 +420,7 @@ fn credentials(
     }
 
     // What no vault holds, no vault can have lost.
-    if needs_secret && !seen.wish.reissue {
+    if needs_secret && !seen.wish.reissue && seen.wish.adopt.is_none() {
         let guard = if matches!(state, State::Found { .. }) && record.is_none() {
             Some(Diagnostic::new(
                 Code::VaultLost,
@@ -477,7 +479,8 @@ fn obstacles(plan: &mut AppPlan, inventory: &Inventory, state: &State<'_>, now: 
     let created = state.app().and_then(|app| app.created).unwrap_or(now);
     policies::judge(plan, &inventory.policies, state.app().map(|app| app.object_id), created);
     policies::give_way(plan, matches!(state, State::Found { .. }));
-    if plan.diagnostics.iter().any(|d| d.code == Code::RenamedKey) {
+    let forbidden = |code: Code| plan.diagnostics.iter().any(|d| d.code == code);
+    if [Code::RenamedKey, Code::HandedOver].into_iter().any(forbidden) {
         plan.steps.clear();
     }
 }

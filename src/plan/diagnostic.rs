@@ -105,6 +105,22 @@ codes! {
     ConflictingMarks = "conflicting-marks", Error;
     /// More existing apps would be changed than was allowed.
     TooManyChanges = "too-many-changes", Error;
+    /// Tenants of the manifest use an app that shall be removed.
+    AppInUse = "app-in-use", Error;
+    /// An app has our unique name alone: it was handed over.
+    HandedOver = "handed-over", Error;
+    /// The manifest still names what is removed.
+    StillInManifest = "still-in-manifest", Warning;
+    /// Credentials of others go with an app that is removed.
+    GoesWithApp = "goes-with-the-app", Warning;
+    /// A refresh token is dropped, and a copy of it would still work.
+    TokenOutlives = "refresh-token-outlives", Warning;
+    /// An app cannot become ours.
+    CannotAdopt = "cannot-adopt", Error;
+    /// An adopted app has a unique name of its own, which stays.
+    KeepsUniqueName = "keeps-unique-name", Notice;
+    /// A deleted app holds the unique name that an adopted one should have.
+    NameInTheBin = "unique-name-in-the-bin", Warning;
 }
 
 impl Code {
@@ -113,7 +129,13 @@ impl Code {
     pub const fn is_guard(self) -> bool {
         matches!(
             self,
-            Self::VaultLost | Self::OtherVault | Self::ConflictingMarks | Self::TooManyChanges
+            Self::VaultLost
+                | Self::OtherVault
+                | Self::ConflictingMarks
+                | Self::TooManyChanges
+                | Self::AppInUse
+                | Self::HandedOver
+                | Self::CannotAdopt
         )
     }
 }

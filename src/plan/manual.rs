@@ -23,6 +23,8 @@ pub enum ManualKind {
     SignIn,
     /// Someone authorizes the app in the Defender portal.
     PortalAuthorization,
+    /// The administrator of a customer that was offboarded removes our enterprise application.
+    Removal,
 }
 
 /// A step that only a person can take.

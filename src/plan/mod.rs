@@ -3,6 +3,7 @@
 //! The planner decides everything. It knows no clock, network or disk: the time is the server's,
 //! told by the inventory.
 
+mod adopt;
 mod app;
 mod compare;
 pub mod diagnostic;
@@ -11,6 +12,7 @@ pub mod forecast;
 mod index;
 pub mod manual;
 pub mod marks;
+pub mod offboard;
 mod permit;
 mod policies;
 mod saved;
@@ -118,6 +120,8 @@ pub struct Seen {
 pub struct Wish {
     /// A lost vault's secrets shall be issued again.
     pub reissue: bool,
+    /// This app shall become the one in scope, which does not exist yet.
+    pub adopt: Option<ClientId>,
     /// How many of the existing apps may be changed at once; nothing where none are to be.
     pub most_changes: Option<Percent>,
     /// A day ahead: plan what would be due then, if nobody did anything until then.
@@ -450,7 +454,10 @@ impl Plan {
                             match edit {
                                 Edit::Audience(_) | Edit::RedirectUris(_) => needs.policies = true,
                                 Edit::Permissions(_) => needs.ask_about(manifest, &app.key),
-                                Edit::DisplayName(_) | Edit::Links(_) | Edit::Tags(_) => {}
+                                Edit::DisplayName(_)
+                                | Edit::Links(_)
+                                | Edit::Tags(_)
+                                | Edit::UniqueName(_) => {}
                             }
                         }
                     }

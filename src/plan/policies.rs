@@ -45,7 +45,8 @@ impl Added {
                             Edit::DisplayName(_)
                             | Edit::Permissions(_)
                             | Edit::Links(_)
-                            | Edit::Tags(_) => {}
+                            | Edit::Tags(_)
+                            | Edit::UniqueName(_) => {}
                         }
                     }
                 }

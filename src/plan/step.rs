@@ -21,6 +21,15 @@ pub struct Change<T> {
     pub to: T,
 }
 
+/// A unique name that is given to an app without one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Named {
+    /// Nothing.
+    pub from: (),
+    /// The name.
+    pub to: UniqueName,
+}
+
 /// One property that a patch changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "property", rename_all = "camelCase")]
@@ -37,6 +46,8 @@ pub enum Edit {
     Links(Change<Links>),
     /// `tags`
     Tags(Change<BTreeSet<String>>),
+    /// `uniqueName`, which can be given once to an app that has none.
+    UniqueName(Named),
 }
 
 /// Why a secret is made.

@@ -16,6 +16,10 @@ fn doing(step: &str) -> &'static str {
         "patch-application" => "change the app",
         "remove-secret" => "remove a client secret of ours whose value was lost",
         "add-secret" => "add a client secret",
+        "remove-marks" => "take our tags off the app",
+        "delete-application" => "delete the app",
+        "remove-record" => "remove the vault's record",
+        "forget-tenant" => "remove what the vault has of the tenant",
         _ => "take the next step",
     }
 }

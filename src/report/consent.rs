@@ -29,7 +29,7 @@ pub fn page(fleet: &FleetName, sandbox: bool, screen: &Screen<'_>) -> String {
                         "Consent for {tenant} is given and shown by a token. You can close this page."
                     )
                 }
-                ManualKind::SignIn | ManualKind::PortalAuthorization => {
+                ManualKind::SignIn | ManualKind::PortalAuthorization | ManualKind::Removal => {
                     format!("You are signed in for {tenant}. You can close this page.")
                 }
             },
@@ -89,14 +89,18 @@ pub fn taken(taken: &Taken) -> String {
         Taken::Granted { tenant, kind } => {
             let what = match kind {
                 ManualKind::AdminConsent => "consent is given",
-                ManualKind::SignIn | ManualKind::PortalAuthorization => "the analyst is signed in",
+                ManualKind::SignIn | ManualKind::PortalAuthorization | ManualKind::Removal => {
+                    "the analyst is signed in"
+                }
             };
             paper.say(0, Some(word(Ink::Good, "✓")), &format!("{tenant}: {what}"));
         }
         Taken::Refused { tenant, kind, why } => {
             let what = match kind {
                 ManualKind::AdminConsent => "no consent",
-                ManualKind::SignIn | ManualKind::PortalAuthorization => "no sign-in",
+                ManualKind::SignIn | ManualKind::PortalAuthorization | ManualKind::Removal => {
+                    "no sign-in"
+                }
             };
             let line = format!("{tenant}: {what}: {}", clean(&why.line()));
             paper.say(0, Some(word(Ink::Bad, "×")), &line);

@@ -174,6 +174,17 @@ pub fn status_markdown(status: &Status, sandbox: bool) -> String {
             text.push('\n');
         }
     }
+    if !status.left.is_empty() {
+        text.push_str(&format!("\n## Left with customers ({})\n\n", status.left.len()));
+        for one in &status.left {
+            let (what, why) = (cell(&one.next_step.what), cell(&one.evidence.what));
+            let (who, client) = (cell(&one.next_step.who), one.client_id);
+            let tenant = &one.tenant;
+            text.push_str(&format!(
+                "- **{tenant}**: {who} {what}, application id `{client}`; {why}\n"
+            ));
+        }
+    }
     texts(&mut text, status);
     text.push_str(&format!("\n{}\n", last_line_text(status)));
     text
@@ -200,7 +211,7 @@ fn texts(text: &mut String, status: &Status) {
 }
 
 /// A fence longer than any run of backticks in a text, which cannot be closed from inside.
-fn fence(text: &str) -> String {
+pub(super) fn fence(text: &str) -> String {
     let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
     "`".repeat(longest.max(2) + 1)
 }

@@ -8,7 +8,7 @@ use super::forecast;
 use crate::{
     ids::FleetName,
     plan::{Ahead, AppPlan, Plan, TenantPlan},
-    status::{Change, Status},
+    status::{Change, Left, Status},
 };
 
 /// The version of every JSON document that tenantry prints.
@@ -87,7 +87,7 @@ fn tenant(tenant: &TenantPlan) -> Value {
 
 /// The status of every tenant as JSON.
 pub fn status(status: &Status, sandbox: bool) -> Value {
-    let Status { fleet, home, as_of, shard, tenants, due, place } = status;
+    let Status { fleet, home, as_of, shard, tenants, due, left, place } = status;
     document(
         fleet,
         json!({
@@ -97,6 +97,7 @@ pub fn status(status: &Status, sandbox: bool) -> Value {
             "shard": shard,
             "due": forecast::value(due, place),
             "tenants": value(tenants),
+            "leftovers": value(left),
             "summary": value(&status.summary()),
         }),
     )
@@ -115,6 +116,11 @@ pub fn status_changes(
         members.insert("changesSince".to_owned(), value(&latest));
     }
     document
+}
+
+/// What is left with a customer that no manifest names.
+pub fn left(fleet: &FleetName, left: &[Left], sandbox: bool) -> Value {
+    document(fleet, json!({ "sandbox": sandbox, "leftovers": value(&left) }))
 }
 
 fn document(fleet: &FleetName, rest: Value) -> Value {

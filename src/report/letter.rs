@@ -4,10 +4,11 @@
 use super::{paper::clean, status::since_words};
 use crate::{
     connector::RESOURCES,
+    ids::FleetName,
     manifest::NamedPermission,
     plan::manual::ManualKind,
     registration::PermissionKind,
-    status::{Facet, FacetName, State, Status, TenantStatus, WaitingFor},
+    status::{Facet, FacetName, Left, State, Status, TenantStatus, WaitingFor},
 };
 
 /// Where in the Defender portal.
@@ -71,12 +72,40 @@ pub fn letters(status: &Status, tenant: &TenantStatus) -> Vec<Letter> {
 }
 
 /// Whom to answer: nobody here knows, so whoever sends it fills it in.
-fn signed(status: &Status) -> String {
+fn signed(fleet: &FleetName, deed: &str) -> String {
     format!(
-        "Questions, or if you did not expect this: [name, telephone, e-mail], {}. Please check with \
-         us by a way that you know already before you accept.",
-        status.fleet
+        "Questions, or if you did not expect this: [name, telephone, e-mail], {fleet}. Please check \
+         with us by a way that you know already before you {deed}."
     )
+}
+
+/// For the administrator of a customer that was offboarded: what of us is still in their directory,
+/// and how to remove it.
+pub fn to_remove(fleet: &FleetName, left: &Left) -> Letter {
+    let Left { name, app_name, client_id, object_id, since, next_step, .. } = left;
+    let object = object_id.map(|id| format!("- object id, in your directory: {id}"));
+    let mut paragraphs = vec![
+        format!(
+            "To the administrator of {name}: we stopped reading your security incidents on {}. The \
+             application below, its secrets and what we held of your directory are deleted on our \
+             side. In your directory its enterprise application is left, with what you granted to \
+             it. It can sign in no more; only you can remove it:",
+            since.strftime("%Y-%m-%d")
+        ),
+        format!("- application: {app_name}"),
+        format!("- application id: {client_id}"),
+    ];
+    paragraphs.extend(object);
+    paragraphs.extend([
+        "1. Open Entra ID › Enterprise applications › All applications".to_owned(),
+        "2. Look for the application id, and compare it".to_owned(),
+        "3. Properties › Delete. What was granted goes with it".to_owned(),
+        "Needed: Cloud Application Administrator. Then tell us who did it, when, and your ticket."
+            .to_owned(),
+        signed(fleet, "delete it"),
+    ]);
+    let subject = format!("Remove \"{app_name}\" from the directory of {name}");
+    Letter::new(ManualKind::Removal, &next_step.who, subject, paragraphs)
 }
 
 /// For the customer's administrator: what is asked for and why, what the page will show, the link.
@@ -121,7 +150,7 @@ pub fn to_administrator(status: &Status, tenant: &TenantStatus) -> Option<Letter
          itself; Cloud Application Administrator is enough for the rest. You can take the consent \
          back at any time: Entra ID › Enterprise applications."
             .to_owned(),
-        signed(status),
+        signed(&status.fleet, "accept"),
     ]);
     let subject = format!("Consent for \"{}\" in the directory of {}", asked.app_name, tenant.name);
     Some(Letter::new(ManualKind::AdminConsent, &next.who, subject, paragraphs))
@@ -176,7 +205,7 @@ pub fn to_portal(status: &Status, tenant: &TenantStatus) -> Option<Letter> {
     if let Some(since) = since_words(status, facet) {
         paragraphs.push(format!("Waiting since {since}."));
     }
-    paragraphs.push(signed(status));
+    paragraphs.push(signed(&status.fleet, "accept"));
     let subject = format!("Authorize \"{}\" in the Defender portal", tenant.asked.app_name);
     Some(Letter::new(ManualKind::PortalAuthorization, &next.who, subject, paragraphs))
 }

@@ -1,5 +1,6 @@
 //! All words: text for people, JSON for machines, progress, files.
 
+pub mod adopt;
 pub mod apply;
 pub mod ci;
 pub mod consent;
@@ -13,6 +14,7 @@ pub mod html;
 pub mod incidents;
 pub mod json;
 pub mod letter;
+pub mod offboard;
 pub mod pages;
 pub mod paper;
 pub mod plan;

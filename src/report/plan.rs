@@ -72,8 +72,8 @@ pub fn write(paper: &mut Paper, manifest: &Manifest, plan: &Plan, requests: u32,
             2,
             Some(word(Ink::Wait, "?")),
             &format!(
-                "{}  app \"{}\" ({}) is of this fleet and stands in the manifest no more; it is left as it is",
-                orphan.key, orphan.display_name, orphan.client_id
+                "{}  app \"{}\" ({}) is of this fleet and stands in the manifest no more; it stays until tenantry offboard {}",
+                orphan.key, orphan.display_name, orphan.client_id, orphan.key
             ),
         );
     }
@@ -190,6 +190,8 @@ fn write_app(paper: &mut Paper, plan: &Plan, app: &AppPlan) {
                 ManualKind::PortalAuthorization => {
                     "someone authorizes the app in the Defender portal".to_owned()
                 }
+                // Asked of those who are offboarded, by no plan.
+                ManualKind::Removal => continue,
             },
             (several, _) => {
                 let names = few(several.iter().map(|(tenant, _)| tenant.key.as_str()));
@@ -201,6 +203,7 @@ fn write_app(paper: &mut Paper, plan: &Plan, app: &AppPlan) {
                     ManualKind::PortalAuthorization => {
                         format!("someone authorizes the app in the Defender portal of: {names}")
                     }
+                    ManualKind::Removal => continue,
                 }
             }
         };
@@ -300,6 +303,7 @@ pub(super) fn edit_lines(edit: &Edit) -> Vec<String> {
         }
         Edit::Links(_) => vec!["links of the consent page".to_owned()],
         Edit::Tags(change) => sets("tag           ", &change.from, &change.to),
+        Edit::UniqueName(named) => vec![format!("unique name    + {}", named.to)],
     }
 }
 

@@ -107,6 +107,7 @@ impl Bar {
             | Event::ConsentGranted { .. }
             | Event::ConsentDenied { .. }
             | Event::Proved { .. }
+            | Event::Offboarded { .. }
             | Event::Summary { .. } => {}
         }
     }

@@ -10,7 +10,7 @@ use crate::{
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 
 /// Kinds of steps, as in a plan and in events.
-const STEPS: [&str; 8] = [
+const STEPS: [&str; 12] = [
     "restore-application",
     "create-application",
     "patch-application",
@@ -19,10 +19,18 @@ const STEPS: [&str; 8] = [
     "add-federated",
     "update-federated",
     "remove-federated",
+    "remove-marks",
+    "delete-application",
+    "remove-record",
+    "forget-tenant",
 ];
 
+/// States of facets.
+const STATES: [State; 6] =
+    [State::Ok, State::Waiting, State::Expiring, State::Failed, State::Unknown, State::NotNeeded];
+
 /// Kinds of steps for people, as in a plan and in events.
-const MANUALS: [&str; 3] = ["admin-consent", "sign-in", "portal-authorization"];
+const MANUALS: [&str; 4] = ["admin-consent", "sign-in", "portal-authorization", "removal"];
 
 fn text() -> Value {
     json!({ "type": "string" })
@@ -183,7 +191,7 @@ pub fn event() -> Value {
                 "type": words([
                     "planned", "step-started", "step-done", "step-failed", "step-skipped",
                     "throttled", "consent-link", "consent-granted", "consent-denied", "proved",
-                    "summary",
+                    "offboarded", "summary",
                 ]),
             }),
             json!({
@@ -204,11 +212,50 @@ pub fn event() -> Value {
                 "checksum": text(),
                 "summary": summary_of_plan(),
                 "done": count(),
+                "restorableUntil": moment(),
+                "leftovers": list(left()),
                 "failed": list(text()),
                 "interrupted": list(text()),
                 "tenants": summary_of_status(),
             }),
         ),
+    )
+}
+
+/// What is left with a customer that was offboarded.
+fn left() -> Value {
+    object(
+        json!({
+            "tenant": text(),
+            "name": text(),
+            "app": text(),
+            "appName": text(),
+            "tenantId": guid(),
+            "clientId": guid(),
+            "since": moment(),
+            "state": words(STATES.map(State::as_str)),
+            "evidence": evidence(),
+            "nextStep": next_step(),
+        }),
+        json!({ "objectId": guid() }),
+    )
+}
+
+fn evidence() -> Value {
+    object(
+        json!({ "kind": words(["proved", "attested", "observed"]), "at": moment(), "what": text() }),
+        json!({}),
+    )
+}
+
+fn next_step() -> Value {
+    object(
+        json!({ "who": text(), "what": text() }),
+        json!({
+            "link": text(),
+            "values": { "type": "object", "additionalProperties": text() },
+            "command": text(),
+        }),
     )
 }
 
@@ -261,14 +308,7 @@ pub fn status() -> Value {
         Overall::ActionDue,
         Overall::Reading,
     ];
-    let states = [
-        State::Ok,
-        State::Waiting,
-        State::Expiring,
-        State::Failed,
-        State::Unknown,
-        State::NotNeeded,
-    ];
+    let states = STATES;
     let people = [
         WaitingFor::Operator,
         WaitingFor::CustomerAdmin,
@@ -277,24 +317,12 @@ pub fn status() -> Value {
         WaitingFor::Microsoft,
         WaitingFor::Time,
     ];
-    let next_step = object(
-        json!({ "who": text(), "what": text() }),
-        json!({
-            "link": text(),
-            "values": { "type": "object", "additionalProperties": text() },
-            "command": text(),
-        }),
-    );
-    let evidence = object(
-        json!({ "kind": words(["proved", "attested", "observed"]), "at": moment(), "what": text() }),
-        json!({}),
-    );
     let facet = object(
         json!({
             "state": words(states.map(State::as_str)),
-            "evidence": evidence,
+            "evidence": evidence(),
             "checkedAt": moment(),
-            "nextStep": or_null(next_step),
+            "nextStep": or_null(next_step()),
         }),
         json!({
             "waitingFor": words(people.map(WaitingFor::as_str)),
@@ -354,6 +382,7 @@ pub fn status() -> Value {
                 "sandbox": { "type": "boolean" },
                 "shard": or_null(text()),
                 "due": list(due()),
+                "leftovers": list(left()),
                 "changes": list(change),
                 "changesSince": or_null(moment()),
             }),

@@ -73,6 +73,7 @@ pub fn write(paper: &mut Paper, status: &Status) {
     consent(paper, status);
     sign_in(paper, status);
     portal(paper, status);
+    super::offboard::list(paper, &status.left);
     paper.gap();
     last_line(paper, status);
 }

@@ -345,7 +345,7 @@ impl View<'_> {
         let Manual { kind, who, link, values, since: _ } = manual;
         let key = &self.tenant.key;
         let command = match kind {
-            ManualKind::AdminConsent => None,
+            ManualKind::AdminConsent | ManualKind::Removal => None,
             ManualKind::SignIn => Some(self.command("consent", key.as_str())),
             ManualKind::PortalAuthorization => {
                 // Where the vault knows another app, it must not be that one that is recorded.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::{Status, TenantStatus, worst_first};
+use super::{Left, Status, TenantStatus, worst_first};
 use crate::{
     ids::{FleetName, TenantId, TenantKey},
     plan::forecast::Due,
@@ -29,6 +29,8 @@ pub struct Part {
     tenants: Vec<TenantStatus>,
     #[serde(default)]
     due: Vec<Due>,
+    #[serde(default)]
+    leftovers: Vec<Left>,
 }
 
 /// All parts as one.
@@ -99,6 +101,7 @@ pub fn merge(parts: Vec<(String, Part)>, place: String) -> Result<Merged, NotMer
     let Some((first, head)) = parts.first().cloned() else { return Err(NotMerged::Nothing) };
     let (mut tenants, mut seen) = (Vec::new(), BTreeMap::<TenantKey, String>::new());
     let (mut as_of, mut shards, mut due) = (head.as_of, Vec::new(), Vec::new());
+    let mut left = Vec::new();
     for (file, part) in parts {
         if part.format_version != FORMAT_VERSION {
             return Err(NotMerged::Version { file, version: part.format_version });
@@ -114,6 +117,7 @@ pub fn merge(parts: Vec<(String, Part)>, place: String) -> Result<Merged, NotMer
         }
         as_of = as_of.min(part.as_of);
         due.extend(part.due);
+        left.extend(part.leftovers);
         for tenant in part.tenants {
             if let Some(first) = seen.insert(tenant.key.clone(), file.clone()) {
                 return Err(NotMerged::Twice { tenant: tenant.key, first, second: file });
@@ -127,6 +131,6 @@ pub fn merge(parts: Vec<(String, Part)>, place: String) -> Result<Merged, NotMer
     worst_first(&mut tenants);
     due.sort();
     let Part { fleet, home, sandbox, .. } = head;
-    let status = Status { fleet, home, as_of, shard: None, tenants, due, place };
+    let status = Status { fleet, home, as_of, shard: None, tenants, due, left, place };
     Ok(Merged { status, sandbox })
 }

@@ -7,6 +7,7 @@ mod changes;
 mod consent;
 mod death;
 mod facets;
+mod left;
 mod merge;
 mod overall;
 mod portal;
@@ -28,6 +29,7 @@ use url::Url;
 pub use self::{
     changes::{Change, Is, Was, changes},
     death::{Death, refresh_death},
+    left::Left,
     merge::{Merged, NotMerged, Part, merge},
     overall::Overall,
     portal::portal_left,
@@ -373,6 +375,8 @@ pub struct Status {
     pub tenants: Vec<TenantStatus>,
     /// What is to be renewed by that moment, first what ends first.
     pub due: Vec<Due>,
+    /// What is left with customers that were offboarded, where it was asked for.
+    pub left: Vec<Left>,
     /// The flags that lead a command to the same fleet in the same place.
     pub place: String,
 }
@@ -460,7 +464,16 @@ pub fn status(
         .collect();
     let due = forecast(manifest, plan, seen, &refresh_ends, *checked_at, *as_of);
     let (fleet, place) = (manifest.fleet.clone(), place.clone());
-    Status { fleet, home: seen.home, as_of: *as_of, shard: plan.shard, tenants, due, place }
+    Status {
+        fleet,
+        home: seen.home,
+        as_of: *as_of,
+        shard: plan.shard,
+        tenants,
+        due,
+        left: Vec::new(),
+        place,
+    }
 }
 
 /// Those that need somebody most come first.

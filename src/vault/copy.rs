@@ -71,7 +71,11 @@ impl VaultWriter {
             }
             values += held.len();
         }
-        if hand.records().await? != records {
+        let leftovers = self.leftovers().await?;
+        for leftover in &leftovers {
+            hand.name_leftover(leftover).await?;
+        }
+        if hand.records().await? != records || hand.leftovers().await? != leftovers {
             return Err(VaultError::ReadBack { place });
         }
         let entry = entry.step("copied").id("to", &place);

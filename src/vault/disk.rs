@@ -61,6 +61,19 @@ pub(super) fn create(folder: &Path, path: &Path, content: &[u8]) -> io::Result<(
     sync_folder(folder)
 }
 
+/// Removes a file for good; one that is not there is gone already.
+pub(super) fn remove(folder: &Path, path: &Path) -> io::Result<()> {
+    cut_here();
+    match fs::remove_file(path) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    sync_folder(folder)?;
+    cut_here();
+    Ok(())
+}
+
 /// Appends whole lines and syncs them.
 pub(super) fn append(path: &Path, lines: &str) -> io::Result<()> {
     let mut options = OpenOptions::new();

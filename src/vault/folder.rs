@@ -29,6 +29,8 @@ use crate::{
     },
 };
 
+mod erase;
+
 /// How the file of an app ends.
 const APP_FILE: &str = ".age";
 /// Bigger than any fleet's: 10,000 tenants of one shared app, with their tokens, take a third.

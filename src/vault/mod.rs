@@ -7,7 +7,7 @@
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use crate::{
-    ids::{AppKey, FleetName, Nonce, VaultId},
+    ids::{AppKey, FleetName, Nonce, TenantKey, VaultId},
     secret::Secret,
     shard::Shard,
 };
@@ -22,6 +22,7 @@ mod health;
 mod init;
 mod key_vault;
 mod keys;
+mod leftover;
 mod lock;
 mod record;
 mod seal;
@@ -41,6 +42,7 @@ pub use key_vault::KeyVaultAccess;
 pub use keys::{
     AskPassphrase, IDENTITY_VARIABLE, KeySource, KeyState, PASSPHRASE_VARIABLE, Passphrase,
 };
+pub use leftover::{Erased, Leftover};
 pub use lock::Holder;
 pub use record::{
     Contradiction, CredentialKind, CredentialRecord, CredentialState, Federation, NewRefreshToken,
@@ -252,6 +254,33 @@ impl Vault {
                 on(folder, move |folder| Ok(folder.load(&app)?.map(|file| file.record))).await
             }
             Backend::KeyVault(vault) => vault.record(app).await,
+        }
+    }
+
+    /// What offboarding left with customers, and nobody has seen gone yet. Needs no key.
+    ///
+    /// # Errors
+    /// It is damaged or cannot be read.
+    pub async fn leftovers(&self) -> Result<Vec<Leftover>, VaultError> {
+        match &self.backend {
+            Backend::Folder(folder, _) => on(folder, Folder::leftovers).await,
+            Backend::KeyVault(vault) => vault.leftovers().await,
+        }
+    }
+
+    /// Whether something that was deleted of an app, or of one tenant of it, can still be recovered
+    /// here: a key vault keeps what is deleted from it.
+    ///
+    /// # Errors
+    /// The place refuses.
+    pub async fn buried(
+        &self,
+        app: &AppKey,
+        tenant: Option<&TenantKey>,
+    ) -> Result<bool, VaultError> {
+        match &self.backend {
+            Backend::Folder(..) => Ok(false),
+            Backend::KeyVault(vault) => vault.buried(app, tenant).await,
         }
     }
 

@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, fmt, ops::Deref, sync::Arc};
 use jiff::Timestamp;
 
 use super::{
-    AuditEntry, Backend, NewRefreshToken, Record, TenantSeen, Vault, VaultError, folder::Folder,
-    key_vault, lock, on,
+    AuditEntry, Backend, Erased, Leftover, NewRefreshToken, Record, TenantSeen, Vault, VaultError,
+    folder::Folder, key_vault, lock, on,
 };
 use crate::{
     ids::{AppKey, Nonce, TenantKey},
@@ -192,6 +192,69 @@ impl VaultWriter {
                 write(folder, held, move |folder| folder.drop_values(&record)).await
             }
             Held::KeyVault(held) => held.drop_values(record).await,
+        }
+    }
+
+    /// Removes an app's record and every value beside it, and looks whether they are gone. What is
+    /// gone already is no error.
+    ///
+    /// # Errors
+    /// The place refuses, or still shows it afterwards.
+    pub async fn erase(&self, app: &AppKey) -> Result<Erased, VaultError> {
+        match &self.held {
+            Held::Folder(folder, held) => {
+                let app = app.clone();
+                write(folder, held, move |folder| folder.erase(&app)).await?;
+                Ok(Erased::Gone)
+            }
+            Held::KeyVault(held) => held.erase(app).await,
+        }
+    }
+
+    /// Forgets one tenant of an app that others go on using: its record, and its refresh token.
+    ///
+    /// # Errors
+    /// As [`VaultWriter::change`].
+    pub async fn forget_tenant(
+        &self,
+        app: &AppKey,
+        tenant: &TenantKey,
+    ) -> Result<Erased, VaultError> {
+        match &self.held {
+            Held::Folder(folder, held) => {
+                let (app, tenant) = (app.clone(), tenant.clone());
+                write(folder, held, move |folder| folder.forget_tenant(&app, &tenant)).await?;
+                Ok(Erased::Gone)
+            }
+            Held::KeyVault(held) => held.forget_tenant(app, tenant).await,
+        }
+    }
+
+    /// Names what is left with a customer, in the place of what was said of the same before.
+    ///
+    /// # Errors
+    /// The place refuses.
+    pub async fn name_leftover(&self, leftover: &Leftover) -> Result<(), VaultError> {
+        match &self.held {
+            Held::Folder(folder, held) => {
+                let leftover = leftover.clone();
+                write(folder, held, move |folder| folder.name_leftover(leftover)).await
+            }
+            Held::KeyVault(held) => held.name_leftover(leftover).await,
+        }
+    }
+
+    /// Forgets what was left with a customer: it is gone, or somebody said so.
+    ///
+    /// # Errors
+    /// The place refuses.
+    pub async fn forget_leftover(&self, leftover: &Leftover) -> Result<(), VaultError> {
+        match &self.held {
+            Held::Folder(folder, held) => {
+                let leftover = leftover.clone();
+                write(folder, held, move |folder| folder.forget_leftover(&leftover)).await
+            }
+            Held::KeyVault(held) => held.forget_leftover(leftover).await,
         }
     }
 

@@ -250,6 +250,11 @@ fn portal() {
 }
 
 #[test]
+fn leaving() {
+    play("leaving.md");
+}
+
+#[test]
 fn every_script_is_played() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
     let mut names: Vec<_> = std::fs::read_dir(folder)
@@ -259,6 +264,14 @@ fn every_script_is_played() {
     names.sort();
     assert_eq!(
         names,
-        ["colour.md", "first-run.md", "guards.md", "mistakes.md", "portal.md", "usage.md"]
+        [
+            "colour.md",
+            "first-run.md",
+            "guards.md",
+            "leaving.md",
+            "mistakes.md",
+            "portal.md",
+            "usage.md"
+        ]
     );
 }

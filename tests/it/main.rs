@@ -1,6 +1,7 @@
 //! One test binary: the laws of the house, through the real binary against a started sandbox, and
 //! the world asked whether it worked.
 
+mod adopt;
 mod architecture;
 mod asking;
 mod browser;
@@ -17,6 +18,7 @@ mod json;
 mod key_vault;
 mod laws;
 mod manifest;
+mod offboard;
 mod people;
 mod pipelines;
 mod policies;

@@ -450,14 +450,18 @@ fn push(directory: &mut Value, table: &str, row: Value) {
 }
 
 fn assign(directory: &mut Value, tenant: &str, principal: &str, resource: &str, role: &str) {
-    // The sandbox derives the object ids of Microsoft's own services from these words.
-    let resource = guid(&["servicePrincipal", tenant, resource]);
+    let resource = principal_id(tenant, resource);
     push(
         directory,
         "appRoleAssignments",
         json!({"id": guid(&["test assignment", principal, role]), "principalId": principal,
                "principalType": "ServicePrincipal", "resourceId": resource, "appRoleId": role}),
     );
+}
+
+/// The object id of one of Microsoft's own services: the sandbox derives it from these words.
+pub(crate) fn principal_id(tenant: &str, resource: &str) -> String {
+    guid(&["servicePrincipal", tenant, resource])
 }
 
 /// A GUID that is always the same for the same words, as the sandbox makes them.

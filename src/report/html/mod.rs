@@ -8,4 +8,5 @@ mod plan;
 mod status;
 
 pub(super) use self::document::{Document, Script, document};
+pub(super) use self::plan::screen;
 pub use self::{plan::plan, status::status};

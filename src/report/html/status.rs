@@ -10,7 +10,7 @@ use crate::{
         paper::clean,
         status::{capital, facet_word, last_line_text, overall_word, person, worst},
     },
-    status::{Facet, FacetName, Overall, State, Status, TenantStatus, WaitingFor},
+    status::{Facet, FacetName, Left, Overall, State, Status, TenantStatus, WaitingFor},
 };
 
 /// The facets as columns: what matters most stands first.
@@ -25,7 +25,7 @@ pub(super) const COLUMNS: [FacetName; 6] = [
 
 /// The status as a file that is whole in itself.
 pub fn status(status: &Status, sandbox: bool) -> String {
-    let Status { fleet, home, as_of, shard: _, tenants, due, place } = status;
+    let Status { fleet, home, as_of, shard: _, tenants, due, left, place } = status;
     let body = html! {
         @if sandbox { (parts::sandbox_note()) }
         header {
@@ -38,6 +38,7 @@ pub fn status(status: &Status, sandbox: bool) -> String {
             @if tenants.is_empty() { p { "No tenants." } } @else { (grid(status)) }
             (forecast::markup(due, *as_of, place))
             (people(status))
+            (with_customers(left))
         }
         p.away id="said" role="status" {}
     };
@@ -98,6 +99,25 @@ fn filter(status: &Status) -> Markup {
                 }
             }
             output id="shown" aria-live="polite" {}
+        }
+    }
+}
+
+/// What is left in the directories of customers that were offboarded.
+fn with_customers(left: &[Left]) -> Markup {
+    html! {
+        @if !left.is_empty() {
+            h2 { "Left with customers (" (left.len()) ")" }
+            ul {
+                @for one in left {
+                    li {
+                        strong { (one.tenant) } " " (clean(&one.name)) ": "
+                        (clean(&one.next_step.what)) ", application id " code { (one.client_id) }
+                        ", since " (one.since.strftime("%Y-%m-%d").to_string()) "; "
+                        (clean(&one.evidence.what))
+                    }
+                }
+            }
         }
     }
 }
@@ -293,6 +313,7 @@ mod tests {
                 shard: None,
                 tenants,
                 due: Vec::new(),
+                left: Vec::new(),
                 place: String::new(),
             },
             false,

@@ -426,6 +426,14 @@ fn recover(call: &mut Call<'_>) -> Result<Response, Refused> {
 
 fn purge(call: &mut Call<'_>) -> Result<Response, Refused> {
     let (lower, _) = settled(call)?;
+    if call.vault()?.purge_protection {
+        return Err(Refused::new(
+            403,
+            "Forbidden",
+            "Operation \"purge\" is not allowed because purge protection is enabled for this vault. \
+             Key Vault service will automatically purge it after the retention period has passed.",
+        ));
+    }
     let vault = call.vault.clone();
     call.state.world.put_secret(&vault, &lower, None);
     Ok(Response::empty(204))

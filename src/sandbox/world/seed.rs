@@ -192,6 +192,7 @@ impl World {
                 role: "Key Vault Secrets Officer".to_owned(),
             }],
             secrets: BTreeMap::new(),
+            purge_protection: false,
             deleted_secrets: BTreeMap::new(),
         });
     }

@@ -29,6 +29,10 @@ pub(in crate::sandbox) struct KeyVault {
     /// Its secrets by their names in lower case.
     #[serde(default)]
     pub(in crate::sandbox) secrets: BTreeMap<String, Secret>,
+    /// Whether nobody may purge what was deleted, whatever their role
+    /// (<https://learn.microsoft.com/en-us/azure/key-vault/general/soft-delete-overview#purge-protection>).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(in crate::sandbox) purge_protection: bool,
     /// Those that were deleted and can still be recovered.
     #[serde(default)]
     pub(in crate::sandbox) deleted_secrets: BTreeMap<String, Deleted>,

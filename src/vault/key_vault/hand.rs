@@ -28,7 +28,7 @@ const WRITERS: usize = 16;
 
 /// The right to write, until it is dropped.
 pub(in crate::vault) struct Held {
-    vault: Arc<KeyVault>,
+    pub(super) vault: Arc<KeyVault>,
     lease: Lease,
 }
 
@@ -39,7 +39,7 @@ impl Drop for Held {
 }
 
 /// What is to become of the values, where a record is written.
-enum Values<'a> {
+pub(super) enum Values<'a> {
     /// They stay.
     Kept,
     /// One is added, or takes the place of the one before it.
@@ -51,7 +51,7 @@ impl Held {
         Self { vault, lease }
     }
 
-    fn must_stand(&self) -> Result<(), VaultError> {
+    pub(super) fn must_stand(&self) -> Result<(), VaultError> {
         if self.lease.stands() {
             return Ok(());
         }
@@ -212,7 +212,7 @@ impl Held {
 
     /// Writes what differs, an app's secret before its tenants'. `held` are the values that will be
     /// there.
-    async fn save(
+    pub(super) async fn save(
         &self,
         old: Option<Known>,
         new: &Record,

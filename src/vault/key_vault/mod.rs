@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use url::Url;
 use uuid::Uuid;
 
+mod erase;
 mod hand;
 mod lease;
 mod tags;
@@ -184,7 +185,7 @@ impl KeyVault {
                     Err(why) => broken(item, why),
                 },
                 Some(Name::Tenant(app)) => of_tenants.push((app, item)),
-                Some(Name::Head | Name::Lease | Name::Audit) | None => {}
+                Some(Name::Head | Name::Lease | Name::Audit | Name::Leftover) | None => {}
             }
         }
         for (app, item) in of_tenants {

@@ -7,6 +7,7 @@
 //! | `tenantry-<fleet>--<app>--<digest>` | a tenant's refresh token, a version each | what is remembered of the tenant |
 //! | `tenantry-<fleet>---lease-<id>` | words | who writes just now |
 //! | `tenantry-<fleet>---audit` | a line of the audit, a version each | |
+//! | `tenantry-<fleet>---left-<digest>` | words | what offboarding left with a customer |
 //!
 //! Tags, because listing secrets gives them to an identity that may read no value (the role Key Vault
 //! Reader), and all of them in one listing of 25 a page. A secret takes 15 tags of 256 characters
@@ -22,6 +23,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     ids::{AppKey, FleetName, Nonce, TenantKey, VaultId},
     vault::{
+        leftover::Leftover,
         record::{CredentialKind, CredentialRecord, Record},
         seal::Label,
         tenant::TenantRecord,
@@ -69,6 +71,8 @@ pub(super) enum Name {
     Lease,
     /// The audit.
     Audit,
+    /// What is left with a customer; its tags say what.
+    Leftover,
 }
 
 impl Names {
@@ -86,9 +90,13 @@ impl Names {
 
     /// Two keys would be longer than a name may be (127 characters), so the tenant's is digested.
     pub(super) fn tenant(&self, app: &AppKey, tenant: &TenantKey) -> String {
-        let digest = Sha256::digest(tenant.as_str());
-        let short: String = digest.iter().take(5).map(|byte| format!("{byte:02x}")).collect();
-        format!("{}--{app}--{short}", self.head)
+        format!("{}--{app}--{}", self.head, short(tenant.as_str()))
+    }
+
+    /// One for each enterprise application that is left somewhere.
+    pub(super) fn leftover(&self, leftover: &Leftover) -> String {
+        let Leftover { directory, client_id, .. } = leftover;
+        format!("{}---left-{}", self.head, short(&format!("{client_id} {directory}")))
     }
 
     pub(super) fn lease(&self, id: &str) -> String {
@@ -112,11 +120,19 @@ impl Names {
         if rest.starts_with("-lease-") {
             return Some(Name::Lease);
         }
+        if rest.starts_with("-left-") {
+            return Some(Name::Leftover);
+        }
         match rest.split_once("--") {
             None => Some(Name::App(rest.parse().ok()?)),
             Some((app, _)) => Some(Name::Tenant(app.parse().ok()?)),
         }
     }
+}
+
+/// The beginning of a text's digest.
+fn short(text: &str) -> String {
+    Sha256::digest(text).iter().take(5).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What is remembered of one tenant, with its refresh token's record.

@@ -15,7 +15,7 @@ use azure_core::{
 use azure_security_keyvault_secrets::{
     SecretClient, SecretClientOptions,
     models::{
-        Secret as Answer, SecretAttributes, SecretClientGetSecretOptions,
+        DeletedSecretProperties, Secret as Answer, SecretAttributes, SecretClientGetSecretOptions,
         SecretClientUpdateSecretPropertiesOptions, SecretProperties, SetSecretParameters,
         UpdateSecretPropertiesParameters,
     },
@@ -80,6 +80,20 @@ pub(super) struct Got {
 /// How long a name that was just deleted or recovered may stay in between.
 const SETTLES: Duration = Duration::from_secs(60);
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
+/// How long a name that was deleted may not show among the deleted ones.
+const UNSEEN: Duration = Duration::from_secs(5);
+
+/// Whether something can still be recovered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purged {
+    /// No more.
+    Now,
+    /// Whoever asks may not purge, or nobody may.
+    Not {
+        /// When it goes by itself, where the key vault says so.
+        until: Option<Timestamp>,
+    },
+}
 
 impl Wire {
     pub(super) fn new(access: &KeyVaultAccess) -> Result<Self, VaultError> {
@@ -273,6 +287,59 @@ impl Wire {
             Ok(_) => Ok(()),
             Err(error) if status_of(&error) == Some(404) => Ok(()),
             Err(error) => Err(self.refused("delete", name)(error)),
+        }
+    }
+
+    /// The names of what was deleted and can be recovered; nothing where one may not look.
+    pub(super) async fn list_deleted(&self) -> Result<Option<Vec<String>>, VaultError> {
+        let refused = self.refused("list what was deleted from", "");
+        let pages = match self.client.list_deleted_secret_properties(None) {
+            Ok(pages) => pages,
+            Err(error) => return Err(refused(error)),
+        };
+        let found: Vec<DeletedSecretProperties> = match pages.try_collect().await {
+            Ok(found) => found,
+            Err(error) if status_of(&error) == Some(403) => return Ok(None),
+            Err(error) => return Err(refused(error)),
+        };
+        let name = |secret: DeletedSecretProperties| parts(&secret.id?).map(|(name, _)| name);
+        Ok(Some(found.into_iter().filter_map(name).collect()))
+    }
+
+    /// Makes what was deleted unrecoverable, where that is allowed. A name that was just deleted is
+    /// waited for.
+    pub(super) async fn purge(&self, name: &str) -> Result<Purged, VaultError> {
+        let started = tokio::time::Instant::now();
+        loop {
+            let until = match self.client.get_deleted_secret(name, None).await {
+                Ok(answer) => {
+                    let deleted = answer.into_model().map_err(self.refused("look for", name))?;
+                    deleted
+                        .scheduled_purge_date
+                        .and_then(|at| Timestamp::from_second(at.unix_timestamp()).ok())
+                }
+                Err(error) => match status_of(&error) {
+                    // Not there yet, or not any more: only the list of what lives can tell.
+                    Some(404) if started.elapsed() > UNSEEN => return Ok(Purged::Now),
+                    Some(404) => {
+                        tokio::time::sleep(LOOK_AGAIN).await;
+                        continue;
+                    }
+                    Some(403) => None,
+                    Some(_) | None => return Err(self.refused("look for", name)(error)),
+                },
+            };
+            let error = match self.client.purge_deleted_secret(name, None).await {
+                Ok(_) => return Ok(Purged::Now),
+                Err(error) => error,
+            };
+            match status_of(&error) {
+                Some(404) => return Ok(Purged::Now),
+                Some(403) => return Ok(Purged::Not { until }),
+                Some(409) if started.elapsed() < SETTLES => {}
+                Some(_) | None => return Err(self.refused("purge", name)(error)),
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
         }
     }
 

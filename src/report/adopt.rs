@@ -1,0 +1,35 @@
+//! An adoption, in words: what of others stays on the app that becomes ours.
+
+use super::paper::{Ink, Paper, word};
+use crate::plan::{
+    AppPlan,
+    step::{Foreign, ForeignFederated, ForeignSecret},
+};
+
+/// What others put on the app: kept, each by its name.
+pub fn kept(paper: &mut Paper, app: &AppPlan) {
+    let Foreign { redirect_uris, tags, secrets, certificates, federated } = &app.foreign;
+    if app.foreign.is_empty() {
+        return;
+    }
+    paper.line(0, &[word(Ink::Bold, "Kept, though not ours:")]);
+    for uri in redirect_uris {
+        paper.say(2, Some(word(Ink::Plain, "=")), &format!("redirect URI   {uri}"));
+    }
+    for tag in tags {
+        paper.say(2, Some(word(Ink::Plain, "=")), &format!("tag            {tag}"));
+    }
+    for ForeignSecret { key_id, display_name, other_vault } in secrets {
+        let name = display_name.as_deref().unwrap_or("without a name");
+        let maker = other_vault.map_or_else(String::new, |vault| format!(", of vault {vault}"));
+        let line = format!("client secret  \"{name}\", {key_id}{maker}");
+        paper.say(2, Some(word(Ink::Plain, "=")), &line);
+    }
+    for ForeignFederated { name, issuer, subject } in federated {
+        let line = format!("federated      \"{name}\", {issuer}, {subject}");
+        paper.say(2, Some(word(Ink::Plain, "=")), &line);
+    }
+    if *certificates > 0 {
+        paper.say(2, Some(word(Ink::Plain, "=")), &format!("certificates   {certificates}"));
+    }
+}
