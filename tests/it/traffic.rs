@@ -298,6 +298,8 @@ fn story() -> Stage {
     assert_eq!(answer.status, 204, "{answer:?}");
     stage.run(&["plan"]).exits(0);
     stage.run(&["apply", "--yes"]).exits(0);
+    // A customer leaves.
+    stage.run(&["offboard", "contoso", "--yes"]).exits(0);
     assert_eq!(stage.sandbox.unused_faults(), Vec::<Value>::new());
     stage
 }
@@ -319,6 +321,8 @@ fn what_we_send_and_what_we_get_is_as_described() {
         ("application.get", vec![200]),
         ("deletedItem.list", vec![200]),
         ("deletedItem.restore", vec![200]),
+        ("application.delete", vec![204]),
+        ("deletedItem.get", vec![200]),
         ("policy.getDefault", vec![200]),
         ("policy.list", vec![200]),
         ("servicePrincipal.get", vec![200]),
