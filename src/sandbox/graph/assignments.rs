@@ -90,6 +90,10 @@ pub(super) fn create(call: &mut Call<'_>) -> Result<Response, Refusal> {
     if !anchored {
         return Err(not_valid());
     }
+    // A fresh service principal cannot be referred to yet.
+    if call.principal_lags(&principal_id) {
+        return Err(not_valid());
+    }
     let user = || directory.meta.users.iter().find(|u| u.id == principal_id);
     let (name, kind) = match (directory.principal(&principal_id), user()) {
         (Some(principal), _) => (principal["displayName"].clone(), "ServicePrincipal"),

@@ -112,6 +112,12 @@ impl Call<'_> {
         app.born.is_some_and(|born| born.elapsed() < self.state.lag)
     }
 
+    /// Whether a service principal is so fresh that what refers to it does not find it.
+    pub(super) fn principal_lags(&self, id: &str) -> bool {
+        let born = self.directory().ok().and_then(|d| d.principals.born.get(id).copied());
+        born.is_some_and(|born| born.elapsed() < self.state.lag)
+    }
+
     /// Reads the query options for resources of a kind.
     pub(super) fn query(&self, entity: &'static Entity) -> Result<Query, Refusal> {
         self.query_as(entity, self.route.shape)

@@ -69,7 +69,8 @@ pub(super) fn create(call: &mut Call<'_>) -> Result<Response, Refusal> {
     let tenant = call.tenant();
     let directory = call.directory()?;
     for id in [&client, &resource] {
-        if directory.principal(id).is_none() {
+        // A fresh service principal cannot be referred to yet.
+        if directory.principal(id).is_none() || call.principal_lags(id) {
             return Err(Refusal::bad_request(format!(
                 "Resource '{id}' does not exist or one of its queried reference-property objects are not present."
             )));

@@ -200,6 +200,7 @@ pub(super) fn create(call: &mut Call<'_>) -> Result<Response, Refusal> {
     rest.remove("appId");
     let merged = Value::Object(merge_patch(&made, &rest));
     call.state.world.put_principal(&tenant, &id, merged.clone());
+    call.state.world.principal_is_born(&tenant, &id);
     Ok(call.whole(201, "servicePrincipals/$entity", public(merged)))
 }
 

@@ -1,6 +1,9 @@
 //! One directory (a tenant): its people, its apps, and what its administrators granted.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Instant,
+};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -53,6 +56,19 @@ pub(in crate::sandbox) enum Defender {
     NotProvisioned,
 }
 
+/// What the customer's administrator gave the operator's own app in this directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(in crate::sandbox) enum OperatorThere {
+    /// It is not known here: its tokens are refused (7000229).
+    #[default]
+    Unknown,
+    /// It may make apps of its own here, and look at others; it may grant nothing.
+    OwnApps,
+    /// All that it asks for: it may make apps known here, and grant them what they ask for.
+    Everything,
+}
+
 /// The people of a customer, and what they have done.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
@@ -65,9 +81,16 @@ pub(in crate::sandbox) struct People {
     pub(in crate::sandbox) portal: Portal,
     /// The product behind the APIs.
     pub(in crate::sandbox) defender: Defender,
+    /// What the operator may do here.
+    #[serde(skip_serializing_if = "is_unknown")]
+    pub(in crate::sandbox) operator: OperatorThere,
     /// Who signs in where the analyst is asked, when it is somebody else: a sign-in name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::sandbox) signs_in_as: Option<String>,
+}
+
+fn is_unknown(operator: &OperatorThere) -> bool {
+    *operator == OperatorThere::Unknown
 }
 
 /// What a directory demands of sign-ins: its Conditional Access, as far as tokens feel it
@@ -362,6 +385,8 @@ impl Table {
 pub(in crate::sandbox) struct Principals {
     /// By object id.
     pub(in crate::sandbox) table: Table,
+    /// When each was made in this process: what refers to one lags after its creation.
+    pub(in crate::sandbox) born: HashMap<String, Instant>,
     by_app_id: HashMap<String, String>,
 }
 

@@ -12,7 +12,7 @@
 //!     "region": "EU", "subRegion": "GCC", "createdDateTime": "…", "size": "small", "quota": 300000,
 //!     "people": {"administrator": "accepts|declines|absent", "analyst": "signs-in|absent",
 //!                "portal": "done|not-done", "defender": "provisioned|not-provisioned",
-//!                "signsInAs": "someone-else@contoso.example"},
+//!                "operator": "unknown|own-apps|everything", "signsInAs": "someone-else@contoso.example"},
 //!     "signIn": {"policy": "none|mfa|block|location", "frequency": "P1D", "guests": "member|limited|restricted"},
 //!     "users": [{"id": "…", "userPrincipalName": "…", "displayName": "…", "roles": ["Security Reader"],
 //!                "guestOf": "…", "mail": "…", "disabled": false, "sessionsValidFrom": "…"}],
@@ -55,7 +55,10 @@ pub(super) mod people;
 pub(super) mod seed;
 pub(super) mod vaults;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    time::Instant,
+};
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -279,6 +282,13 @@ impl World {
         if let Some(directory) = self.edit(tenant) {
             directory.principals.insert(id, value);
             self.touch(tenant, Kind::Principal, id);
+        }
+    }
+
+    /// Remembers that a service principal was made just now.
+    pub(super) fn principal_is_born(&mut self, tenant: &str, id: &str) {
+        if let Some(directory) = self.edit(tenant) {
+            directory.principals.born.insert(id.to_owned(), Instant::now());
         }
     }
 

@@ -8,12 +8,13 @@ use serde_json::{Value, json};
 use super::{
     OperatorRef, World,
     apps::App,
-    directory::{Directory, Meta},
+    directory::{Directory, Meta, OperatorThere},
     first_party, people,
     vaults::{Assignment, KeyVault},
 };
 use crate::sandbox::{
     clock::{graph_time, plus},
+    graph::principals,
     random, schema,
 };
 
@@ -28,6 +29,24 @@ const OPERATOR_ROLES: &[&str] = &[
     "CrossTenantInformation.ReadBasic.All",
 ];
 
+/// When the operator's app was made.
+const CREATED: &str = "2023-01-10T09:00:00Z";
+
+/// What the operator's app asks customers for: all that it takes to make apps in their directories,
+/// to make apps of the provider known there, and to grant both what they ask for.
+const CUSTOMER_ROLES: &[&str] = &[
+    "Application.ReadWrite.All",
+    "AppRoleAssignment.ReadWrite.All",
+    "DelegatedPermissionGrant.ReadWrite.All",
+    "Policy.Read.ApplicationConfiguration",
+];
+/// What a customer gives that wants to grant by itself.
+const OWN_APPS_ROLES: &[&str] = &[
+    "Application.ReadWrite.OwnedBy",
+    "Application.Read.All",
+    "Policy.Read.ApplicationConfiguration",
+];
+
 /// The seed that is part of the program, whose incidents are as old as they say on whichever day it
 /// begins.
 pub(in crate::sandbox) fn built_in() -> Value {
@@ -35,6 +54,14 @@ pub(in crate::sandbox) fn built_in() -> Value {
         serde_json::from_str(include_str!("seed.json")).expect("the seed is part of the program");
     date(&mut seed, Timestamp::now());
     seed
+}
+
+/// The operator's wishes as its registration names them, for the consent page.
+fn asked_of_customers() -> Value {
+    let Some(graph_api) = first_party::by_app_id(first_party::GRAPH) else { return json!([]) };
+    let roles = CUSTOMER_ROLES.iter().filter_map(|role| graph_api.role_id(role));
+    let access: Vec<_> = roles.map(|id| json!({"id": id, "type": "Role"})).collect();
+    json!([{"resourceAppId": graph_api.app_id, "resourceAccess": access}])
 }
 
 /// Puts a time into the place of each that is told as a span before now, `-P3DT4H`, or after it,
@@ -118,9 +145,14 @@ impl World {
             domain.filter(|d| self.resolve(d).is_none()).unwrap_or_else(|| format!("{id}.example"));
         let meta: Meta = serde_json::from_value(json!({
             "id": id, "name": wanted.name, "domains": [domain], "home": wanted.home,
+            // Its people are willing, in this as in all else.
+            "people": {"operator": "everything"},
         }))
         .map_err(|e| e.to_string())?;
         self.put_directory(Directory::new(meta));
+        if !wanted.home {
+            self.admit_operator(&id);
+        }
         Ok(id)
     }
 
@@ -214,17 +246,20 @@ impl World {
         if directory.apps.by_app_id(&client).is_some() {
             return;
         }
-        let created = "2023-01-10T09:00:00Z";
         let mut graph = schema::application_defaults();
         for (name, value) in [
             ("id", json!(object)),
             ("appId", json!(client)),
             ("displayName", json!("Onboarding automation")),
-            ("createdDateTime", json!(created)),
+            ("createdDateTime", json!(CREATED)),
             ("publisherDomain", json!(directory.default_domain())),
+            ("signInAudience", json!("AzureADMultipleOrgs")),
+            ("requiredResourceAccess", asked_of_customers()),
         ] {
             graph.insert(name.to_owned(), value);
         }
+        let landing = format!("https://{}/operator", directory.default_domain());
+        graph["web"]["redirectUris"] = json!([landing]);
         let binned: Vec<String> =
             directory.deleted_apps.iter().map(|a| a.id().to_owned()).collect();
         self.put_app(tenant, App::new(graph));
@@ -236,30 +271,62 @@ impl World {
             ("appDisplayName", json!("Onboarding automation")),
             ("appOwnerOrganizationId", json!(tenant)),
             ("servicePrincipalNames", json!([client])),
-            ("signInAudience", json!("AzureADMyOrg")),
+            ("signInAudience", json!("AzureADMultipleOrgs")),
         ] {
             value[name] = member;
         }
         self.put_principal(tenant, &principal, value);
+        let customers: Vec<String> =
+            self.directories().map(|d| d.meta.id.clone()).filter(|id| id != tenant).collect();
+        for customer in customers {
+            self.admit_operator(&customer);
+        }
         // What lies in the bin of a seed was made by the operator's own earlier runs.
         for id in binned {
             self.own_deleted(tenant, &id, &principal);
         }
+        self.empower(tenant, &principal, OPERATOR_ROLES);
+    }
+
+    /// Makes the operator's app known in a customer's directory, as far as its people want it there.
+    fn admit_operator(&mut self, tenant: &str) {
+        let (Some(operator), Some(directory)) = (self.operator.clone(), self.directory(tenant))
+        else {
+            return;
+        };
+        let roles = match directory.meta.people.operator {
+            OperatorThere::Unknown => return,
+            OperatorThere::OwnApps => OWN_APPS_ROLES,
+            OperatorThere::Everything => CUSTOMER_ROLES,
+        };
+        if directory.principals.by_app_id(&operator.client).is_some() {
+            return;
+        }
+        let Some((home, app)) = self.client(&operator.client) else { return };
+        let (_, mut value) = principals::of_application(app, home, None);
+        let principal = random::derived_guid(&["operator", "servicePrincipal", tenant]);
+        value["id"] = json!(principal);
+        self.put_principal(tenant, &principal, value);
+        self.empower(tenant, &principal, roles);
+    }
+
+    /// Gives a service principal of the operator's app roles of Microsoft Graph.
+    fn empower(&mut self, tenant: &str, principal: &str, roles: &[&str]) {
         let Some(graph_api) = first_party::by_app_id(first_party::GRAPH) else {
             return;
         };
         // In the order of their ids: so a journal gives them back.
-        let mut roles: Vec<(String, String)> = OPERATOR_ROLES
+        let mut roles: Vec<(String, String)> = roles
             .iter()
             .filter_map(|role| {
-                let id = random::derived_guid(&["assignment", tenant, &principal, role]);
+                let id = random::derived_guid(&["assignment", tenant, principal, role]);
                 Some((id, graph_api.role_id(role)?))
             })
             .collect();
         roles.sort();
         for (id, role_id) in roles {
             let assignment = json!({
-                "id": id, "deletedDateTime": null, "appRoleId": role_id, "createdDateTime": created,
+                "id": id, "deletedDateTime": null, "appRoleId": role_id, "createdDateTime": CREATED,
                 "principalDisplayName": "Onboarding automation", "principalId": principal,
                 "principalType": "ServicePrincipal", "resourceDisplayName": graph_api.name,
                 "resourceId": graph_api.object_id(tenant),
