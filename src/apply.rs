@@ -5,6 +5,8 @@
 //! before the first request that could leave something behind, and the value is in the vault, read
 //! back, before a step counts as done.
 
+mod granting;
+
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
@@ -13,6 +15,7 @@ use std::{
 use futures::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 
+pub use self::granting::{GrantEnd, Granted, Grantee, grant};
 use crate::{
     event::{Event, Events},
     failure::{Cause, Failure},
@@ -45,7 +48,7 @@ pub struct Hands<'a> {
     pub vault: &'a VaultWriter,
     /// Who the operator is, for the audit.
     pub who: &'a str,
-    /// What was run, for the audit: `apply`, `adopt`.
+    /// What was run, for the audit: `apply`, `adopt`, `consent`.
     pub verb: &'static str,
     /// Where events go.
     pub events: &'a Events,
@@ -180,7 +183,11 @@ async fn run(
             skip(app, done, "interrupted", hands);
             return Ended::Interrupted { done, found: course.found };
         }
-        hands.events.say(Event::StepStarted { app: app.key.clone(), step: step.kind() });
+        hands.events.say(Event::StepStarted {
+            tenant: None,
+            app: app.key.clone(),
+            step: step.kind(),
+        });
         let taken = match course.take(step, hands).await {
             Ok(next) => course.account(step, hands).await.map(|()| next),
             Err(halt) => Err(halt),
@@ -209,6 +216,7 @@ fn failed(
         Halt::Exists => Ended::PlanAgain { done },
         Halt::Failed(failure) => {
             hands.events.say(Event::StepFailed {
+                tenant: None,
                 app: app.key.clone(),
                 step,
                 failure: failure.clone(),
@@ -221,7 +229,12 @@ fn failed(
 
 fn skip(app: &AppPlan, from: usize, because: &'static str, hands: &Hands<'_>) {
     for step in app.steps.iter().skip(from) {
-        hands.events.say(Event::StepSkipped { app: app.key.clone(), step: step.kind(), because });
+        hands.events.say(Event::StepSkipped {
+            tenant: None,
+            app: app.key.clone(),
+            step: step.kind(),
+            because,
+        });
     }
 }
 
@@ -459,6 +472,7 @@ impl<'a> Course<'a> {
         }
         hands.vault.audit(entry).await?;
         hands.events.say(Event::StepDone {
+            tenant: None,
             app: self.app.key.clone(),
             step: step.kind(),
             client_id: self.record.client_id,

@@ -27,6 +27,9 @@ pub enum Event {
     StepStarted {
         /// On which app.
         app: AppKey,
+        /// In whose directory, where it concerns one tenant of that app.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        tenant: Option<TenantKey>,
         /// What kind.
         step: &'static str,
     },
@@ -34,6 +37,9 @@ pub enum Event {
     StepDone {
         /// On which app.
         app: AppKey,
+        /// In whose directory, where it concerns one tenant of that app.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        tenant: Option<TenantKey>,
         /// What kind.
         step: &'static str,
         /// The app's client id.
@@ -50,6 +56,9 @@ pub enum Event {
     StepFailed {
         /// On which app.
         app: AppKey,
+        /// In whose directory, where it concerns one tenant of that app.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        tenant: Option<TenantKey>,
         /// What kind.
         step: &'static str,
         /// Why.
@@ -59,6 +68,9 @@ pub enum Event {
     StepSkipped {
         /// On which app.
         app: AppKey,
+        /// In whose directory, where it concerns one tenant of that app.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        tenant: Option<TenantKey>,
         /// What kind.
         step: &'static str,
         /// Why, in a word: `an earlier step failed`, `interrupted`.
@@ -130,6 +142,9 @@ pub enum Event {
         failed: Vec<AppKey>,
         /// Apps that were not finished because the run was told to stop.
         interrupted: Vec<AppKey>,
+        /// Tenants for whom something could not be granted.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        not_granted: Vec<TenantKey>,
         /// The tenants.
         tenants: StatusSummary,
     },

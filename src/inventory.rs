@@ -9,7 +9,7 @@ use crate::{
     failure::Failure,
     ids::{
         Application, ClientId, FederatedCredential, KeyId, ObjectId, PermissionId, ResourceId,
-        TenantId, UniqueName,
+        ServicePrincipal, TenantId, UniqueName,
     },
     lifetime::Lifetime,
     registration::{Audience, Federated, PermissionKind, RedirectUri, Registration},
@@ -231,6 +231,53 @@ impl RedirectRule {
 /// The permissions that an API offers, as its service principal in this directory lists them.
 pub type Catalogue = BTreeMap<(PermissionKind, String), PermissionId>;
 
+/// The scopes of one API that an app may use for everyone of a directory
+/// (<https://learn.microsoft.com/en-us/graph/api/resources/oauth2permissiongrant>).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GrantedScopes {
+    /// `id`, as text.
+    pub id: String,
+    /// `scope`, word by word.
+    pub scopes: BTreeSet<String>,
+}
+
+/// What an app is, and may do, in one directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundPrincipal {
+    /// `id`
+    pub object_id: ObjectId<ServicePrincipal>,
+    /// The app roles that were assigned to it.
+    pub roles: BTreeSet<(ResourceId, PermissionId)>,
+    /// What was granted for all of the directory's people, by API.
+    pub scopes: BTreeMap<ResourceId, GrantedScopes>,
+}
+
+impl FoundPrincipal {
+    /// One to which nothing is granted yet.
+    pub const fn bare(object_id: ObjectId<ServicePrincipal>) -> Self {
+        Self { object_id, roles: BTreeSet::new(), scopes: BTreeMap::new() }
+    }
+}
+
+/// The service principals of one directory, as far as they were asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Principals {
+    /// Those of our apps.
+    pub apps: BTreeMap<ClientId, FoundPrincipal>,
+    /// Those of the APIs that our apps ask for.
+    pub apis: BTreeMap<ResourceId, ObjectId<ServicePrincipal>>,
+}
+
+/// What the operator may do in a directory, as far as its token tells.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Rights {
+    /// An app's: what its token carries, and nothing else.
+    Exactly(BTreeSet<String>),
+    /// A person's: directory roles count too, and no token tells them whole.
+    #[default]
+    Unknown,
+}
+
 /// What was found in one directory.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Inventory {
@@ -246,10 +293,32 @@ pub struct Inventory {
     pub bin: Sight<Vec<Binned>>,
     /// Policies.
     pub policies: Sight<Policies>,
+    /// Service principals of our apps and of the APIs that they ask for.
+    pub principals: Sight<Principals>,
+    /// What the operator may do here.
+    pub rights: Rights,
     /// Permissions by name, for each API that was asked.
     pub catalogues: BTreeMap<ResourceId, Sight<Catalogue>>,
     /// How many requests it took.
     pub requests: u32,
+}
+
+impl Inventory {
+    /// A directory of which nothing was looked at yet.
+    pub const fn empty(directory: TenantId, read_at: Timestamp) -> Self {
+        Self {
+            directory,
+            read_at,
+            apps: Vec::new(),
+            others: Sight::NotLooked,
+            bin: Sight::NotLooked,
+            policies: Sight::NotLooked,
+            principals: Sight::NotLooked,
+            rights: Rights::Unknown,
+            catalogues: BTreeMap::new(),
+            requests: 0,
+        }
+    }
 }
 
 /// Every directory that was read, or why it could not be.

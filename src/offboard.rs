@@ -241,7 +241,7 @@ pub async fn offboard(approved: &ApprovedOffboarding, hands: &Hands<'_>) -> Ende
             return course.ended;
         }
         let app = plan.subject.app().clone();
-        hands.events.say(Event::StepStarted { app, step: step.kind() });
+        hands.events.say(Event::StepStarted { app, tenant: None, step: step.kind() });
         if let Err(failure) = course.take(step).await {
             course.fail(step.kind(), failure, done + 1);
             return course.ended;
@@ -262,7 +262,12 @@ struct Course<'a> {
 impl Course<'_> {
     fn fail(&mut self, step: &'static str, failure: Failure, next: usize) {
         let app = self.plan.subject.app().clone();
-        self.hands.events.say(Event::StepFailed { app, step, failure: failure.clone() });
+        self.hands.events.say(Event::StepFailed {
+            app,
+            tenant: None,
+            step,
+            failure: failure.clone(),
+        });
         self.skip(next, "an earlier step failed");
         self.ended.failed = Some((step, failure));
     }
@@ -270,7 +275,12 @@ impl Course<'_> {
     fn skip(&self, from: usize, because: &'static str) {
         for step in self.plan.steps.iter().skip(from) {
             let app = self.plan.subject.app().clone();
-            self.hands.events.say(Event::StepSkipped { app, step: step.kind(), because });
+            self.hands.events.say(Event::StepSkipped {
+                app,
+                tenant: None,
+                step: step.kind(),
+                because,
+            });
         }
     }
 
@@ -341,7 +351,14 @@ impl Course<'_> {
         vault.audit(entry).await.map_err(of_vault)?;
         let client_id = self.plan.target.client_id();
         let (app, step) = (app.clone(), step.kind());
-        self.hands.events.say(Event::StepDone { app, step, client_id, key_id: key, ends: None });
+        self.hands.events.say(Event::StepDone {
+            app,
+            tenant: None,
+            step,
+            client_id,
+            key_id: key,
+            ends: None,
+        });
         Ok(())
     }
 

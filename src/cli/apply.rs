@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use super::{
     Common, consent,
     context::{Context, stdout_width, vault_trouble},
-    output,
+    granting, output,
     plan::{Limit, guarded, text, unreadable},
     proving,
     proving::Asked,
@@ -28,6 +28,7 @@ use crate::{
     graph::Writers,
     ids::{AppKey, TenantId},
     inventory::FoundApp,
+    manifest::Manifest,
     plan::{NotAPlan, Plan, SavedPlan, Wish, diagnostic::Severity},
     prove::Keeper,
     report::{
@@ -234,7 +235,9 @@ pub(super) async fn carry(mut context: Context, job: Job) -> Result<Verdict, Tro
     let keeper = Keeper::Writer(&writer);
     let of = |app: &AppKey| known.contains(app);
     proving::ask(&context, &vault, &reading, keeper, &nothing, &mut asked, of).await;
-    let fresh = consent::in_apply(&context, &writer, &mut reading, &mut asked).await?;
+    let not_granted = outcome.grants.failed.keys().cloned().collect();
+    let fresh =
+        consent::in_apply(&context, &writer, &mut reading, &mut asked, &not_granted).await?;
     let keeper = Keeper::Writer(&writer);
     proving::ask(&context, &vault, &reading, keeper, &fresh, &mut asked, |_| true).await;
     let proved = asked.judge(&context, &reading, None);
@@ -246,6 +249,7 @@ pub(super) async fn carry(mut context: Context, job: Job) -> Result<Verdict, Tro
         done: outcome.done,
         failed: outcome.failed.keys().cloned().collect(),
         interrupted: outcome.interrupted.iter().cloned().collect(),
+        not_granted: outcome.grants.failed.keys().cloned().collect(),
         tenants: status.summary(),
     };
     context.events.say(summary);
@@ -254,23 +258,25 @@ pub(super) async fn carry(mut context: Context, job: Job) -> Result<Verdict, Tro
         FailOn::verdict(&fail_on, status, verdict(&outcome, &reading.plan, &context.stop));
     if !context.common.json {
         let mut paper = Paper::new(stdout_width());
-        words::done(&mut paper, outcome.done, context.network.counters().graph_writes);
+        let writes = context.network.counters().graph_writes;
+        words::done(&mut paper, outcome.done, outcome.grants.tenants, writes);
         status_words::write(&mut paper, status);
         words::failures(
             &mut paper,
             &context.manifest,
             &again,
             &outcome.failed,
+            &outcome.grants.failed,
             &outcome.interrupted,
         );
         words::exit_line(&mut paper, status, verdict);
         let title = format!("Tenants of fleet {}", status.fleet);
         output::print_folded(&title, &format!("\n{}", paper.into_text()));
     }
-    let failed: Vec<_> = outcome.failed.iter().map(|(a, f)| (a.clone(), f.clone())).collect();
+    let failed = outcome.all_failed(&context.manifest);
     ending.annotate(ci::of_failures(&failed, &context.manifest));
     ending.failed(failed);
-    ending.outputs(outcome.steps_done > 0, checksum, words::people_left(status));
+    ending.outputs(outcome.changed() > 0, checksum, words::people_left(status));
     super::status::save(&context, status)?;
     context.close().await;
     Ok(verdict)
@@ -342,6 +348,7 @@ struct Outcome {
     steps_done: usize,
     failed: BTreeMap<AppKey, Failure>,
     interrupted: BTreeSet<AppKey>,
+    grants: granting::Outcome,
 }
 
 async fn carry_out(
@@ -354,8 +361,13 @@ async fn carry_out(
     let apps = reading.plan.apps.values().filter(|app| !app.steps.is_empty()).count();
     let bar = context.progress.bar(Phase::Apply, apps);
     let listener = Listener::start(context, Some(bar.clone()));
-    let mut outcome =
-        Outcome { done: 0, steps_done: 0, failed: BTreeMap::new(), interrupted: BTreeSet::new() };
+    let mut outcome = Outcome {
+        done: 0,
+        steps_done: 0,
+        failed: BTreeMap::new(),
+        interrupted: BTreeSet::new(),
+        grants: granting::Outcome::default(),
+    };
     let who = who(reading).await;
     let mut plan = reading.plan.clone();
     let signed_off = signed.is_something().then(|| plan.clone());
@@ -384,7 +396,11 @@ async fn carry_out(
             on_app: &on_app,
         };
         let ended = apply::apply(&approved, &found, &hands).await;
+        let grantees = granting::grantees(&approved, &ended);
         let again = outcome.take(reading, ended, &approved);
+        // Those who are planned again are granted to then.
+        let now = approved.clone().without_grants_of(&again);
+        outcome.grants.add(granting::grant(reading, &now, &grantees, &hands).await);
         reading.seen.records = records(vault).await?;
         reading.plan_again(context);
         if again.is_empty() || context.stop.requested().is_some() {
@@ -405,6 +421,7 @@ async fn carry_out(
         if let Some(signed_off) = &signed_off {
             let beyond = plan.beyond(signed_off);
             plan.apps.retain(|key, _| !beyond.contains(key));
+            plan.tenants.retain(|_, tenant| !beyond.contains(&tenant.app));
             for key in beyond {
                 let why = "more would have to be done to it than was signed off: plan again";
                 outcome.failed.insert(key, Failure::new(Cause::Guard, why));
@@ -458,6 +475,17 @@ fn found(reading: &Reading) -> BTreeMap<AppKey, FoundApp> {
 }
 
 impl Outcome {
+    /// How many steps were done, on apps and in customers' directories.
+    fn changed(&self) -> usize {
+        self.steps_done + self.grants.done
+    }
+
+    /// Every failure, each with the app it concerns.
+    fn all_failed(&self, manifest: &Manifest) -> Vec<(AppKey, Failure)> {
+        let of_apps = self.failed.iter().map(|(key, why)| (key.clone(), why.clone()));
+        of_apps.chain(self.grants.failed_apps(manifest)).collect()
+    }
+
     /// Takes in how each app ended, and gives back those to be planned again.
     fn take(
         &mut self,
@@ -514,9 +542,11 @@ fn verdict(outcome: &Outcome, plan: &Plan, stop: &Stop) -> Verdict {
             .tenants
             .values()
             .any(|tenant| tenant.diagnostics.iter().any(|d| d.severity == Severity::Error));
-    let may_not = !outcome.failed.is_empty()
-        && outcome.failed.values().all(|f| matches!(f.cause, Cause::Privilege | Cause::SignIn));
-    match (outcome.failed.is_empty() && !blocked, outcome.steps_done) {
+    let failed = || outcome.failed.values().chain(outcome.grants.failed.values());
+    let none_failed = failed().next().is_none();
+    let may_not =
+        !none_failed && failed().all(|f| matches!(f.cause, Cause::Privilege | Cause::SignIn));
+    match (none_failed && !blocked, outcome.changed()) {
         (true, _) => Verdict::Done,
         (false, 0) if may_not && !blocked => Verdict::MayNot,
         (false, 0) => Verdict::Failed,
@@ -547,8 +577,8 @@ impl Listener {
                     if let Some(bar) = &bar {
                         bar.hear(&stamped.event);
                     }
-                    if let Event::StepFailed { app, step, failure } = &stamped.event {
-                        progress.say(&words::failed_line(app, step, failure));
+                    if let Event::StepFailed { app, tenant, step, failure } = &stamped.event {
+                        progress.say(&words::failed_line(app, tenant.as_ref(), step, failure));
                     }
                 }
                 if last {

@@ -14,8 +14,8 @@ use super::{
     Common,
     apply::{Listener, records, turn, who},
     context::{Context, stdout_width},
-    output,
-    plan::unreadable,
+    granting, output,
+    plan::{guarded, unreadable},
     proving,
     proving::Asked,
     reading,
@@ -23,9 +23,11 @@ use super::{
     status::FailOn,
 };
 use crate::{
+    apply::Hands,
     consent::{Ask, Desk, Office, Privileged, Reader, RowState, ShownBy, What},
     entra::UserToken,
     event::Event,
+    graph::Writers,
     ids::TenantKey,
     manifest::ConsentStrategy,
     plan::{Scope, Wish, manual::ManualKind},
@@ -49,8 +51,9 @@ const PATIENCE: Duration = Duration::from_secs(600);
 /// Ask the people whose turn it is: administrators who consent, analysts who sign in
 ///
 /// Opens a page on this machine with a button for each tenant, and takes the answers. Tenants of
-/// strategy `link` get their link printed and are not waited for. What comes back is proved in the
-/// customer's own directory; refresh tokens of the right user go into the vault.
+/// strategy `link` get their link printed and are not waited for; those of strategy `grant` are
+/// granted by Graph, with the operator's rights in their directories. What comes back is proved in
+/// the customer's own directory; refresh tokens of the right user go into the vault.
 #[derive(Debug, Args)]
 pub(super) struct ConsentArgs {
     /// Only these tenants
@@ -87,11 +90,13 @@ pub(super) async fn run(args: ConsentArgs, mut common: Common) -> Result<Verdict
         return Err(unreadable(&context, failure));
     }
     let listener = Listener::start(&mut context, None);
+    let granted = grant(&context, &writer, &mut reading).await?;
     let (mut proofs, nothing) = (Asked::default(), BTreeMap::new());
     let keeper = Keeper::Writer(&writer);
     proving::ask(&context, &vault, &reading, keeper, &nothing, &mut proofs, |_| true).await;
     let first = proofs.so_far(&context, &reading);
-    let asks = asks(&context, &reading, |tenant| turns(&first, tenant));
+    let not_granted: BTreeSet<TenantKey> = granted.failed.keys().cloned().collect();
+    let asks = asks(&context, &reading, |tenant| turns(&first, tenant, &not_granted));
     let asked: BTreeSet<TenantKey> = asks.iter().map(|ask| ask.tenant.clone()).collect();
     if context.stop.requested().is_none() {
         for key in keys.iter().filter(|key| !asked.contains(*key)) {
@@ -117,10 +122,12 @@ pub(super) async fn run(args: ConsentArgs, mut common: Common) -> Result<Verdict
         done: 0,
         failed: Vec::new(),
         interrupted: Vec::new(),
+        not_granted: granted.failed.keys().cloned().collect(),
         tenants: status.summary(),
     });
     listener.finish().await;
-    let verdict = context.stop.requested().map_or_else(|| ended.verdict(), Verdict::Stopped);
+    let verdict =
+        context.stop.requested().map_or_else(|| ended.verdict(&granted), Verdict::Stopped);
     let verdict = FailOn::verdict(&fail_on, status, verdict);
     if !context.common.json {
         let mut paper = Paper::new(stdout_width());
@@ -133,6 +140,40 @@ pub(super) async fn run(args: ConsentArgs, mut common: Common) -> Result<Verdict
     Ok(verdict)
 }
 
+/// Grants in the directories of those tenants whose strategy says so, whose app is there already.
+async fn grant(
+    context: &Context,
+    writer: &VaultWriter,
+    reading: &mut Reading,
+) -> Result<granting::Outcome, Trouble> {
+    let by_graph = |key: &TenantKey| {
+        let tenant = context.manifest.tenants.get(key);
+        tenant.is_some_and(|tenant| tenant.consent.strategy == ConsentStrategy::Grant)
+    };
+    let plan = reading.plan.clone().only_grants(by_graph);
+    if plan.is_empty() {
+        return Ok(granting::Outcome::default());
+    }
+    let approved = plan.approve().map_err(|refused| guarded(&refused))?;
+    let permit = approved.permit().clone();
+    let writers = Writers::new(&context.network, &context.cloud, &reading.operator, permit);
+    let who = who(reading).await;
+    let hands = Hands {
+        writers: &writers,
+        vault: writer,
+        who: &who,
+        verb: "consent",
+        events: &context.events,
+        stop: &context.stop,
+        parallelism: usize::from(context.common.parallelism),
+        on_app: &|_| {},
+    };
+    let grantees = granting::grantees(&approved, &BTreeMap::new());
+    let outcome = granting::grant(reading, &approved, &grantees, &hands).await;
+    reading.plan_again(context);
+    Ok(outcome)
+}
+
 /// The phase as apply has it: after the changes, and after those were proved who can have answered
 /// already: what they said is in `proofs`. Gives back what sign-ins gave.
 pub(super) async fn in_apply(
@@ -140,15 +181,17 @@ pub(super) async fn in_apply(
     writer: &Arc<VaultWriter>,
     reading: &mut Reading,
     proofs: &mut Asked,
+    not_granted: &BTreeSet<TenantKey>,
 ) -> Result<BTreeMap<TenantKey, UserToken>, Trouble> {
     let first = proofs.so_far(context, reading);
     let asks = asks(context, reading, |tenant| {
         if proofs.has(tenant) {
-            return turns(&first, tenant);
+            return turns(&first, tenant, not_granted);
         }
         let manual = reading.plan.tenants.get(tenant).map_or(&[][..], |plan| &plan.manual);
         let has = |kind| manual.iter().any(|step| step.kind == kind);
-        if has(ManualKind::AdminConsent) {
+        // What could not be granted is left to the link.
+        if has(ManualKind::AdminConsent) || not_granted.contains(tenant) {
             Some(ManualKind::AdminConsent)
         } else {
             has(ManualKind::SignIn).then_some(ManualKind::SignIn)
@@ -196,8 +239,8 @@ impl Ended {
         ended
     }
 
-    fn verdict(&self) -> Verdict {
-        match (self.yes, self.no) {
+    fn verdict(&self, granted: &granting::Outcome) -> Verdict {
+        match (self.yes + granted.done, self.no + granted.failed.len()) {
             (_, 0) => Verdict::Done,
             (0, _) => Verdict::Failed,
             (_, _) => Verdict::PartlyApplied,
@@ -249,13 +292,20 @@ struct Round {
 }
 
 /// Whose turn it is by what was just proved.
-fn turns(status: &Status, tenant: &TenantKey) -> Option<ManualKind> {
+fn turns(
+    status: &Status,
+    tenant: &TenantKey,
+    not_granted: &BTreeSet<TenantKey>,
+) -> Option<ManualKind> {
     let tenant = status.tenants.iter().find(|status| status.key == *tenant)?;
     let consent = tenant.facet(FacetName::Consent);
     // Where nobody here can tell whether they accepted, they are asked all the same.
     let untold = consent.state == State::Unknown
         && consent.next_step.as_ref().is_some_and(|step| step.link.is_some());
-    if untold || tenant.waits(FacetName::Consent, WaitingFor::CustomerAdmin) {
+    // What could not be granted is left to the link.
+    let left =
+        not_granted.contains(&tenant.key) && tenant.waits(FacetName::Consent, WaitingFor::Operator);
+    if untold || left || tenant.waits(FacetName::Consent, WaitingFor::CustomerAdmin) {
         return Some(ManualKind::AdminConsent);
     }
     [FacetName::Consent, FacetName::Token]

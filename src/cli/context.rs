@@ -19,7 +19,8 @@ use crate::{
     http::{Network, NetworkOptions, Notice, Trust},
     ids::{FleetName, TenantId},
     manifest::{
-        self, DirectoryName, LoadError, Manifest, Source, VaultLocation, select::Selection,
+        self, DirectoryName, LoadError, Manifest, OperatorCustomers, Source, VaultLocation,
+        select::Selection,
     },
     plan::Scope,
     report::{
@@ -182,8 +183,21 @@ impl Context {
 
     /// Who acts.
     pub(super) async fn operator(&self) -> Result<Operator, Trouble> {
-        let choose =
-            || choose_operator(&self.network, &self.cloud, self.sandbox.as_ref(), &self.common);
+        let choose = || async {
+            let Self { network, cloud, common, .. } = self;
+            let operator = choose_operator(network, cloud, self.sandbox.as_ref(), common).await?;
+            match (self.manifest.operator, &self.sandbox) {
+                // A whole command in a sandbox has one operator, who takes nothing from outside.
+                (OperatorCustomers::App, _) | (OperatorCustomers::Cli, Some(_)) => Ok(operator),
+                (OperatorCustomers::Cli, None) => {
+                    let reaching =
+                        async { operator.reaching_customers_by_cli(self.home().await?).await };
+                    let no_way =
+                        |why| Trouble::of("customers' directories cannot be reached", &why);
+                    reaching.await.map_err(no_way)
+                }
+            }
+        };
         self.operator.get_or_try_init(choose).await.cloned()
     }
 

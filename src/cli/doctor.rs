@@ -130,6 +130,8 @@ async fn directory(context: &Context, checks: &mut Vec<Check>) -> Verdict {
                 remedy: None,
             });
             writing(&identity, checks);
+            let own = identity.client_id.filter(|_| identity.kind == entra::IdentityKind::App);
+            checks.extend(super::customers::checks(context, &operator, own).await);
         }
         Err(failure) => {
             checks.push(failed("operator", &failure, "sign in again"));

@@ -26,8 +26,9 @@ use crate::{
 
 /// Show every change, every person's step and every obstacle; change nothing
 ///
-/// Reads the manifest, the vault's headers and the provider's directory, and prints what apply
-/// would do. It cannot write: every request but GET is refused beneath it, token requests apart.
+/// Reads the manifest, the vault's headers and every directory in which apps live or are granted
+/// something, and prints what apply would do. It cannot write: every request but GET is refused
+/// beneath it, token requests apart.
 #[derive(Debug, Args)]
 pub(super) struct PlanArgs {
     /// Show every app, those without changes too

@@ -11,12 +11,12 @@ use jiff::Timestamp;
 use super::context::{Context, vault_trouble};
 use crate::{
     cloud::CloudName,
-    entra::{self, Operator},
+    entra::{self, Identity, IdentityKind, Operator},
     failure::{Cause, Failure},
-    graph::{Ask, Breadth, Known, Missing, Reader, Want, read_directory},
+    graph::{Ask, Asked, Breadth, Known, Missing, Reader, Want, read_directory},
     ids::{AppKey, ResourceId, TenantId, TenantKey, UniqueName},
-    inventory::{FoundApp, Inventory, Policies, Sight},
-    manifest::{Credential, Tenant},
+    inventory::{FoundApp, Inventory, Policies, Rights, Sight},
+    manifest::{ConsentStrategy, Credential, Layout, Tenant},
     plan::{self, Needs, Plan, Resolved, Scope, Seen, Wish},
     report::error::Trouble,
     vault::{Federation, Records, Vault},
@@ -66,39 +66,73 @@ pub(super) async fn read(context: &Context, vault: &Vault, wish: Wish) -> Result
     let directories = directories(context, &records).await;
     let mut seen =
         Seen { home, directories, inventories: BTreeMap::new(), records, vault: vault.id(), wish };
-    seen.inventories = stream::iter(parts(context, &seen))
-        .map(|part| {
+    let mut parts = parts(context, &seen);
+    // The provider's first: it says which client ids the customers' directories are asked about.
+    if let Some(part) = parts.remove(&home) {
+        let inventory = look(context, &operator, &seen, home, &part).await;
+        seen.inventories.insert(home, inventory);
+        let own = granted_at(context, &seen, &part, &mut parts);
+        if let Some(Ok(inventory)) = seen.inventories.get(&home).filter(|_| !own.is_empty()) {
+            let inventory = inventory.clone();
+            let more = principals(context, &operator, inventory, &own).await;
+            seen.inventories.insert(home, more);
+        }
+    }
+    let theirs: Vec<_> = stream::iter(parts)
+        .map(|(directory, part)| {
             let (operator, seen) = (&operator, &seen);
-            async move { (part.directory, inventory(context, operator, seen, &part).await) }
+            async move { (directory, look(context, operator, seen, directory, &part).await) }
         })
         .buffer_unordered(usize::from(context.common.parallelism))
         .collect()
         .await;
+    seen.inventories.extend(theirs);
     let now = seen.now(Timestamp::now());
     let requests = seen.inventories.values().flatten().map(|inventory| inventory.requests).sum();
     let plan = plan::plan(manifest, scope, cloud, &seen, now);
     Ok(Reading { operator, seen, plan, now, requests })
 }
 
-/// A directory, and the part of the scope whose apps live in it.
+/// What is looked for in one directory.
 struct Part {
-    directory: TenantId,
+    /// The part of the scope whose apps live in it.
     scope: Scope,
+    /// Whether apps of ours may live in it.
+    apps: Apps,
+    /// The provider's apps that are granted something in it, and the APIs that they ask for.
+    grants: Asked,
 }
 
-/// Every directory to read: the provider's always, for what is left in it shows there; each
-/// customer's in which an app of the scope lives, or in which the vault knows one that the manifest
-/// names no more.
-fn parts(context: &Context, seen: &Seen) -> Vec<Part> {
+/// Whether apps of ours may live in a directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Apps {
+    /// They may: the fleet's listing is read.
+    Listed,
+    /// They do not: something is granted there, that is all.
+    None,
+}
+
+impl Part {
+    fn new(context: &Context, apps: Apps) -> Self {
+        let shard = context.scope.shard;
+        let scope = Scope { tenants: BTreeSet::new(), apps: BTreeSet::new(), shard };
+        Self { scope, apps, grants: Asked::default() }
+    }
+}
+
+/// Every directory in which apps are read: the provider's always, for what is left in it shows
+/// there; each customer's in which an app of the scope lives, or in which the vault knows one that
+/// the manifest names no more.
+fn parts(context: &Context, seen: &Seen) -> BTreeMap<TenantId, Part> {
     let Context { manifest, scope, .. } = context;
-    let nothing = || Scope { tenants: BTreeSet::new(), apps: BTreeSet::new(), shard: scope.shard };
-    let mut parts = BTreeMap::from([(seen.home, nothing())]);
+    let new = || Part::new(context, Apps::Listed);
+    let mut parts = BTreeMap::from([(seen.home, new())]);
     for app in scope.apps.iter().filter_map(|key| manifest.apps.get(key)) {
         let Some(directory) = seen.directory(app) else { continue };
-        let part = parts.entry(directory).or_insert_with(nothing);
-        part.apps.insert(app.key.clone());
+        let part = parts.entry(directory).or_insert_with(new);
+        part.scope.apps.insert(app.key.clone());
         let theirs = app.tenants.iter().filter(|key| scope.tenants.contains(*key));
-        part.tenants.extend(theirs.cloned());
+        part.scope.tenants.extend(theirs.cloned());
     }
     if scope.tenants.len() == manifest.tenants.len() || scope.shard.is_some() {
         let left = seen.records.iter().filter(|(key, record)| {
@@ -107,10 +141,58 @@ fn parts(context: &Context, seen: &Seen) -> Vec<Part> {
                 && scope.shard.is_none_or(|shard| shard.holds(key))
         });
         for (_, record) in left {
-            parts.entry(record.directory).or_insert_with(nothing);
+            parts.entry(record.directory).or_insert_with(new);
         }
     }
-    parts.into_iter().map(|(directory, scope)| Part { directory, scope }).collect()
+    parts
+}
+
+/// Adds the directories in which the provider's own apps are granted something; gives back what is
+/// asked of the provider's own, which may be a customer, too.
+fn granted_at(
+    context: &Context,
+    seen: &Seen,
+    home: &Part,
+    parts: &mut BTreeMap<TenantId, Part>,
+) -> Asked {
+    let Context { manifest, cloud, .. } = context;
+    let mut own = Asked::default();
+    let granted: Vec<&Tenant> = home
+        .scope
+        .tenants
+        .iter()
+        .filter_map(|key| manifest.tenants.get(key))
+        .filter(|tenant| asks_for_grants(tenant))
+        .collect();
+    if granted.is_empty() {
+        return own;
+    }
+    let plan = plan::plan(manifest, &home.scope, cloud, seen, seen.now(Timestamp::now()));
+    for tenant in granted {
+        let Some(Ok(resolved)) = seen.directories.get(&tenant.key) else { continue };
+        let asked = if resolved.id == seen.home {
+            &mut own
+        } else {
+            let new = || Part::new(context, Apps::None);
+            &mut parts.entry(resolved.id).or_insert_with(new).grants
+        };
+        ask_about(asked, context, &plan, &tenant.app);
+    }
+    own
+}
+
+/// Whether anything in a tenant's directory is made or granted by Graph.
+fn asks_for_grants(tenant: &Tenant) -> bool {
+    tenant.layout == Layout::InTenant || tenant.consent.strategy == ConsentStrategy::Grant
+}
+
+fn ask_about(asked: &mut Asked, context: &Context, plan: &Plan, app: &AppKey) {
+    let Some(wanted) = context.manifest.apps.get(app) else { return };
+    asked.apis.extend(wanted.permissions.iter().map(|permission| permission.resource));
+    if let Some(client) = plan.apps.get(app).and_then(|app| app.target.client_id()) {
+        let kinds = wanted.permissions.iter().map(|permission| permission.kind);
+        asked.apps.entry(client).or_default().extend(kinds);
+    }
 }
 
 /// Each tenant's directory: as the manifest names it, or as its domain resolves now; where asking
@@ -182,26 +264,78 @@ fn same_cloud(theirs: CloudName, ours: CloudName) -> bool {
     login(theirs) == login(ours)
 }
 
-/// Reads one directory: the fleet's listing, and beyond it only what the plan that follows from
-/// that listing would need.
+/// Reads one directory, and what its apps are and may do there.
+async fn look(
+    context: &Context,
+    operator: &Operator,
+    seen: &Seen,
+    directory: TenantId,
+    part: &Part,
+) -> Result<Inventory, Failure> {
+    let Context { manifest, cloud, .. } = context;
+    let inventory = match part.apps {
+        Apps::Listed => inventory(context, operator, seen, directory, &part.scope).await?,
+        Apps::None => Inventory::empty(directory, seen.now(Timestamp::now())),
+    };
+    let mut asked = part.grants.clone();
+    let tenants = part.scope.tenants.iter().filter_map(|key| manifest.tenants.get(key));
+    let here: Vec<_> = tenants.filter(|tenant| tenant.layout == Layout::InTenant).collect();
+    if !here.is_empty() {
+        let now = inventory.read_at;
+        let first_seen = Seen {
+            inventories: BTreeMap::from([(directory, Ok(inventory.clone()))]),
+            ..seen.clone()
+        };
+        let plan = plan::plan(manifest, &part.scope, cloud, &first_seen, now);
+        for tenant in here {
+            ask_about(&mut asked, context, &plan, &tenant.app);
+        }
+    }
+    if asked.is_empty() {
+        return Ok(inventory);
+    }
+    principals(context, operator, inventory, &asked).await
+}
+
+/// Adds to a directory's inventory the service principals that are asked about, and what the
+/// operator's token says that it may do there.
+async fn principals(
+    context: &Context,
+    operator: &Operator,
+    mut inventory: Inventory,
+    asked: &Asked,
+) -> Result<Inventory, Failure> {
+    let directory = inventory.directory;
+    let reader = Reader::new(&context.network, &context.cloud, directory, operator)?;
+    inventory.principals = reader.principals(asked).await?;
+    inventory.requests += reader.requests();
+    inventory.rights = match operator.identity(directory).await {
+        Ok(Identity { kind: IdentityKind::App, roles, .. }) => Rights::Exactly(roles),
+        Ok(Identity { kind: IdentityKind::Person, .. }) | Err(_) => Rights::Unknown,
+    };
+    Ok(inventory)
+}
+
+/// Reads the apps of one directory: the fleet's listing, and beyond it only what the plan that
+/// follows from that listing would need.
 async fn inventory(
     context: &Context,
     operator: &Operator,
     seen: &Seen,
-    part: &Part,
+    directory: TenantId,
+    scope: &Scope,
 ) -> Result<Inventory, Failure> {
     let Context { manifest, cloud, .. } = context;
-    let Part { directory, scope } = part;
-    let reader = reader(context, operator, *directory, &seen.records, scope.apps.iter())?;
+    let reader = reader(context, operator, directory, &seen.records, scope.apps.iter())?;
     let records: Records = seen
         .records
         .iter()
-        .filter(|(key, record)| scope.apps.contains(*key) || record.directory == *directory)
+        .filter(|(key, record)| scope.apps.contains(*key) || record.directory == directory)
         .map(|(key, record)| (key.clone(), record.clone()))
         .collect();
     let known: Vec<Known> = records
         .iter()
-        .filter(|(key, record)| scope.apps.contains(*key) && record.directory == *directory)
+        .filter(|(key, record)| scope.apps.contains(*key) && record.directory == directory)
         .filter_map(|(_, record)| {
             Some(Known { client_id: record.client_id?, object_id: record.object_id })
         })
@@ -214,20 +348,11 @@ async fn inventory(
         .flat_map(|app| app.permissions.iter().map(|permission| permission.resource))
         .collect();
     let needs = |apps: &[FoundApp], now: Timestamp| -> Needs {
-        let first = Inventory {
-            directory: *directory,
-            read_at: now,
-            apps: apps.to_vec(),
-            others: Sight::NotLooked,
-            bin: Sight::NotLooked,
-            policies: Sight::NotLooked,
-            catalogues: BTreeMap::new(),
-            requests: 0,
-        };
+        let first = Inventory { apps: apps.to_vec(), ..Inventory::empty(directory, now) };
         let first_seen = Seen {
             home: seen.home,
             directories: seen.directories.clone(),
-            inventories: BTreeMap::from([(*directory, Ok(first))]),
+            inventories: BTreeMap::from([(directory, Ok(first))]),
             records: records.clone(),
             vault: seen.vault,
             wish: seen.wish,

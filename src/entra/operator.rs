@@ -177,12 +177,22 @@ pub enum IdentityKind {
 #[derive(Clone)]
 pub struct Operator(Arc<Inner>);
 
+/// How directories other than the provider's are reached.
+#[derive(Clone, Copy)]
+enum Customers {
+    /// In the same way: the operator's own app is known there.
+    AsHome,
+    /// By the session of Azure CLI there.
+    Cli { home: TenantId },
+}
+
 struct Inner {
     network: Network,
     cloud: Cloud,
     way: Way,
     attempts: Vec<Attempt>,
     recipe: Recipe,
+    customers: Customers,
     credentials: Mutex<BTreeMap<TenantId, Arc<dyn TokenCredential>>>,
 }
 
@@ -267,8 +277,35 @@ impl Operator {
             way,
             attempts,
             recipe,
+            customers: Customers::AsHome,
             credentials: Mutex::default(),
         }))
+    }
+
+    /// The same operator, who is in customers' directories whoever Azure CLI is signed in as there.
+    ///
+    /// # Errors
+    /// [`Cause::SignIn`] where there is no Azure CLI.
+    pub async fn reaching_customers_by_cli(self, home: TenantId) -> Result<Self, Failure> {
+        let around = Surroundings::of_this_process();
+        // The recipe itself is the same for everybody: only whether there is one is looked for.
+        Recipe::find(Way::AzureCli, AuthMode::AzureCli, &around).await.map_err(|why| {
+            Failure::new(Cause::SignIn, format!("customers' directories cannot be reached: {why}"))
+                .hint(
+                    "`operator: {customers: cli}` takes Azure CLI; install it, or leave that out.",
+                )
+        })?;
+        let Inner { network, cloud, way, attempts, recipe, customers: _, credentials: _ } =
+            &*self.0;
+        Ok(Self(Arc::new(Inner {
+            network: network.clone(),
+            cloud: cloud.clone(),
+            way: *way,
+            attempts: attempts.clone(),
+            recipe: recipe.clone(),
+            customers: Customers::Cli { home },
+            credentials: Mutex::default(),
+        })))
     }
 
     /// The way that was taken.
@@ -287,7 +324,12 @@ impl Operator {
     /// # Errors
     /// [`Cause::SignIn`] where the credential cannot even be made.
     pub fn credential(&self, directory: TenantId) -> Result<Arc<dyn TokenCredential>, Failure> {
-        let Inner { network, cloud, credentials, recipe, way: _, attempts: _ } = &*self.0;
+        let Inner { network, cloud, credentials, recipe, customers, way: _, attempts: _ } =
+            &*self.0;
+        let recipe = match customers {
+            Customers::Cli { home } if *home != directory => &Recipe::AzureCli,
+            Customers::Cli { .. } | Customers::AsHome => recipe,
+        };
         let mut credentials = credentials.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = credentials.get(&directory) {
             return Ok(Arc::clone(known));

@@ -69,6 +69,7 @@ fn on_path(name: &str) -> bool {
 }
 
 /// All that is needed to sign in to any directory in one way.
+#[derive(Clone)]
 pub(super) enum Recipe {
     /// A client secret.
     Secret { client: String, secret: Secret<String> },

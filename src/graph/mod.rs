@@ -7,6 +7,7 @@
 #[cfg(test)]
 mod against_sandbox;
 mod policies;
+mod principals;
 mod read;
 mod reader;
 mod relationships;
@@ -19,6 +20,7 @@ mod writer;
 mod writers;
 
 pub use self::{
+    principals::Asked,
     read::{Ask, Breadth, Known, Missing, Want, read_directory},
     reader::{Organization, Page, Reader},
     relationships::{Customer, Domains, NoCustomer, Relationships, default_domains},

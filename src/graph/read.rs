@@ -157,14 +157,13 @@ pub async fn read_directory(reader: &Reader, ask: &Ask<'_>) -> Result<Inventory,
     each_once(&mut apps);
 
     Ok(Inventory {
-        directory: reader.directory(),
-        read_at,
         apps,
         others,
         bin,
         policies,
         catalogues,
         requests: reader.requests() - before,
+        ..Inventory::empty(reader.directory(), read_at)
     })
 }
 
@@ -176,7 +175,7 @@ fn each_once(apps: &mut Vec<FoundApp>) {
 }
 
 /// What may not be read is hidden, not an error; everything else that fails is one.
-fn sight<T>(read: Result<T, Failure>) -> Result<Sight<T>, Failure> {
+pub(super) fn sight<T>(read: Result<T, Failure>) -> Result<Sight<T>, Failure> {
     match read {
         Ok(seen) => Ok(Sight::Seen(seen)),
         Err(failure) if failure.cause == Cause::Privilege => Ok(Sight::Hidden(failure)),

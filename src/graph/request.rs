@@ -254,6 +254,16 @@ pub(super) fn keyed(set: &str, key: &str, value: &str) -> String {
     path
 }
 
+/// An id that Graph gave as text, where it is a plain one and cannot leave its place in a path.
+pub(super) fn plain(id: &str) -> Result<&str, Failure> {
+    let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+    if !id.is_empty() && id.bytes().all(fits) {
+        Ok(id)
+    } else {
+        Err(Failure::new(Cause::Garbled, "an id in Graph's answer is none"))
+    }
+}
+
 /// A string inside a filter.
 pub(super) fn quoted(value: &str) -> String {
     format!("'{}'", value.replace('\'', "''"))
@@ -298,5 +308,9 @@ mod tests {
             assert_ne!(inside, "..");
         }
         assert_eq!(quoted("O'Brien"), "'O''Brien'");
+        assert!(plain("l5eW7x0ga0-WDOntXzHateQDNpSH5_lPk9HjD3Sarjk").is_ok());
+        for hostile in ["", "..", "a/b", "a?b", "ä"] {
+            assert!(plain(hostile).is_err(), "{hostile}");
+        }
     }
 }

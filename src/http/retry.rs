@@ -42,13 +42,22 @@ pub(crate) enum Lag {
     /// A credential may be too young to be removed: 400 "No password credential found with
     /// keyId." for some seconds.
     YoungCredential,
+    /// This run made the app a moment ago, and whoever makes service principals does not find it:
+    /// 400 "does not reference a valid application object", or 403 "the backing application …
+    /// must in the local tenant" for an operator who may touch its own apps only
+    /// (hashicorp/terraform-provider-azuread, `service_principal_resource.go`).
+    NewApplication,
+    /// This run made the service principal a moment ago, and it cannot be granted anything yet: 404,
+    /// or 400 "Not a valid reference update" (the same, `app_role_assignment_resource.go` and
+    /// `service_principal_delegated_permission_grant_resource.go`).
+    NewPrincipal,
 }
 
 impl Lag {
     /// How long it is waited for.
     const fn patience(self) -> Duration {
         Duration::from_secs(match self {
-            Self::NewObject => 120,
+            Self::NewObject | Self::NewApplication | Self::NewPrincipal => 120,
             Self::NewSecret => 60,
             Self::YoungCredential => 8,
         })
@@ -63,6 +72,21 @@ impl Lag {
                 failure.status == Some(400)
                     && failure.message.contains("No password credential found")
             }
+            Self::NewApplication => match failure.status {
+                Some(400) => failure.message.contains("does not reference a valid application"),
+                Some(403) => {
+                    failure.message.contains("backing application of the service principal")
+                }
+                Some(_) | None => false,
+            },
+            Self::NewPrincipal => match failure.status {
+                Some(404) => code == "Request_ResourceNotFound",
+                Some(400) => {
+                    failure.message.contains("Not a valid reference update")
+                        || failure.message.contains("queried reference-property objects")
+                }
+                Some(_) | None => false,
+            },
         }
     }
 }
@@ -432,6 +456,31 @@ mod tests {
         let missing = refusal(Some(404), Cause::NotFound, "Request_ResourceNotFound");
         let wrong_secret = refusal(Some(401), Cause::SignIn, "AADSTS7000215");
         let no_key = refusal(Some(400), Cause::Refused, "Request_BadRequest");
+        let said = |status, message: &str| {
+            let mut refusal = refusal(Some(status), Cause::Refused, "Request_BadRequest");
+            refusal.failure.message = message.to_owned();
+            refusal
+        };
+        for (lag, message) in [
+            (
+                Lag::NewApplication,
+                "The appId 'x' of the service principal does not reference a valid application object.",
+            ),
+            (Lag::NewPrincipal, "Not a valid reference update."),
+            (
+                Lag::NewPrincipal,
+                "Resource 'x' does not exist or one of its queried reference-property objects are not present.",
+            ),
+        ] {
+            let case = said(400, message);
+            let other = said(400, "Property x is invalid.");
+            assert!(lag.explains(&case.failure) && !lag.explains(&other.failure), "{lag:?}");
+        }
+        assert!(Lag::NewApplication.explains(&said(403, "When using this permission, the backing application of the service principal being created must in the local tenant").failure));
+        assert!(
+            !Lag::NewApplication
+                .explains(&said(403, "Insufficient privileges to complete the operation.").failure)
+        );
         for (lag, case) in [
             (Lag::NewObject, &missing),
             (Lag::NewSecret, &wrong_secret),

@@ -11,13 +11,14 @@ use super::{
     index::{Index, Ours},
     marks, policies, secrets,
     step::{Foreign, Step, Target},
+    unseen::unseen,
 };
 use crate::{
     connector::known_permission,
     failure::{Cause, Failure},
-    ids::{TenantId, TenantKey, UniqueName},
+    ids::{PermissionId, TenantId, TenantKey, UniqueName},
     inventory::{Binned, FoundApp, Inventory, Sight},
-    manifest::{App, Credential, Layout, Manifest},
+    manifest::{App, Credential, Layout, Manifest, NamedPermission},
     registration::{Permission, Registration},
 };
 
@@ -64,6 +65,11 @@ pub(super) fn plan(
             return plan;
         }
     };
+    match wanted.layout {
+        // What the operator may not see of its own directory is said once for all apps.
+        Layout::PerTenant | Layout::Shared => {}
+        Layout::InTenant => plan.diagnostics.extend(unseen(inventory)),
+    }
     if wanted.connector.needs().legacy {
         plan.diagnostics.push(Diagnostic::new(
             Code::LegacyConnector,
@@ -187,12 +193,9 @@ fn unreadable(wanted: &App, why: &Failure) -> Diagnostic {
 }
 
 fn not_supported(wanted: &App) -> Option<Diagnostic> {
-    let what = match (wanted.layout, &wanted.credential) {
-        (Layout::InTenant, _) => "layout in-tenant",
-        (Layout::PerTenant | Layout::Shared, Credential::Certificate) => "credential certificate",
-        (Layout::PerTenant | Layout::Shared, Credential::Secret | Credential::Federated(_)) => {
-            return None;
-        }
+    let what = match &wanted.credential {
+        Credential::Certificate => "credential certificate",
+        Credential::Secret | Credential::Federated(_) => return None,
     };
     Some(
         Diagnostic::new(
@@ -228,7 +231,7 @@ fn pin(plan: &mut AppPlan, wanted: &App, state: &State<'_>, seen: &Seen) -> bool
                     None => {
                         plan.pins.insert(key.clone(), resolved.id);
                     }
-                    Some(pinned) if wanted.layout == Layout::PerTenant => {
+                    Some(pinned) if wanted.layout != Layout::Shared => {
                         plan.diagnostics.push(changed(key, pinned, resolved.id));
                         return false;
                     }
@@ -236,7 +239,7 @@ fn pin(plan: &mut AppPlan, wanted: &App, state: &State<'_>, seen: &Seen) -> bool
                     Some(_) => {}
                 }
             }
-            Some(Err(why)) if wanted.layout == Layout::PerTenant => {
+            Some(Err(why)) if wanted.layout != Layout::Shared => {
                 plan.diagnostics.push(directory_unknown(key, &why.line(), why.hint.as_deref()));
                 return false;
             }
@@ -263,6 +266,19 @@ pub(super) fn directory_unknown(key: &TenantKey, why: &str, hint: Option<&str>) 
     diagnostic.hint(hint.unwrap_or("correct `domain`, or write the directory's `id`"))
 }
 
+/// The id of a permission: the directory's own list is the judge where it was read.
+pub(super) fn permission_id(
+    inventory: &Inventory,
+    NamedPermission { resource, kind, name }: &NamedPermission,
+) -> Option<PermissionId> {
+    match inventory.catalogues.get(resource) {
+        Some(Sight::Seen(catalogue)) => catalogue.get(&(*kind, name.clone())).copied(),
+        Some(Sight::Hidden(_) | Sight::NotLooked) | None => {
+            known_permission(*resource, *kind, name)
+        }
+    }
+}
+
 /// The registration that is wanted, its permissions turned into ids; nothing where one of them
 /// has none.
 fn registration(
@@ -275,20 +291,10 @@ fn registration(
     let mut unknown = Vec::new();
     let mut unjudged = BTreeSet::new();
     for named in &wanted.permissions {
-        let id = match inventory.catalogues.get(&named.resource) {
-            // The directory's own list is the judge where it was read.
-            Some(Sight::Seen(catalogue)) => {
-                catalogue.get(&(named.kind, named.name.clone())).copied()
-            }
-            Some(Sight::Hidden(_)) => {
-                unjudged.insert(named.resource);
-                known_permission(named.resource, named.kind, &named.name)
-            }
-            Some(Sight::NotLooked) | None => {
-                known_permission(named.resource, named.kind, &named.name)
-            }
-        };
-        match id {
+        if let Some(Sight::Hidden(_)) = inventory.catalogues.get(&named.resource) {
+            unjudged.insert(named.resource);
+        }
+        match permission_id(inventory, named) {
             Some(id) => {
                 permissions.insert(Permission { resource: named.resource, kind: named.kind, id });
             }

@@ -87,6 +87,8 @@ codes! {
     SecretsLeft = "secrets-left", Warning;
     /// This version of tenantry does not do that yet.
     NotSupported = "not-supported", Error;
+    /// The operator lacks a right to grant in the customer's directory; the link is the way.
+    MayNotGrant = "may-not-grant", Warning;
     /// The connector is Microsoft's legacy way.
     LegacyConnector = "legacy-connector", Notice;
     /// One leaked secret opens several customers.

@@ -9,6 +9,7 @@ mod compare;
 pub mod diagnostic;
 pub mod federated;
 pub mod forecast;
+pub mod grant;
 mod index;
 pub mod manual;
 pub mod marks;
@@ -17,6 +18,7 @@ mod permit;
 mod policies;
 mod saved;
 pub mod secrets;
+mod seen;
 pub mod step;
 mod tenant;
 mod unseen;
@@ -29,23 +31,25 @@ use serde::Serialize;
 use self::{
     diagnostic::{Code, Diagnostic, Severity},
     forecast::Due,
+    grant::Grant,
     manual::Manual,
     step::{Edit, Foreign, Step, Target},
 };
 pub use self::{
     permit::Permit,
     saved::{NotAPlan, SavedPlan},
+    seen::{Percent, Resolved, Seen, Wish},
 };
 use crate::{
     cloud::Cloud,
     connector::Connector,
-    failure::Failure,
-    ids::{AppKey, ClientId, FleetName, ResourceId, TenantId, TenantKey, VaultId},
-    inventory::{FoundApp, Inventories},
-    manifest::{App, Layout, Manifest},
+    ids::{AppKey, ClientId, FleetName, ResourceId, TenantId, TenantKey},
+    manifest::{Layout, Manifest},
     shard::Shard,
-    vault::Records,
 };
+
+/// Up to here a change of all of them is nothing to wonder at.
+const FEW_APPS: usize = 10;
 
 /// Which part of the manifest a run is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,86 +90,6 @@ impl Scope {
             .retain(|key| manifest.tenants.get(key).is_some_and(|tenant| shard.holds(&tenant.app)));
         self.shard = Some(shard);
         self
-    }
-}
-
-/// A directory that a tenant's name resolved to.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Resolved {
-    /// Which one.
-    pub id: TenantId,
-    /// What went wrong, where the id is the pinned one because asking again failed.
-    pub stale: Option<Failure>,
-}
-
-/// All that was read before planning.
-#[derive(Debug, Clone)]
-pub struct Seen {
-    /// The provider's directory.
-    pub home: TenantId,
-    /// Each tenant's directory, or why it is not known.
-    pub directories: BTreeMap<TenantKey, Result<Resolved, Failure>>,
-    /// What the directories hold.
-    pub inventories: Inventories,
-    /// What the vault knows.
-    pub records: Records,
-    /// Which vault that is.
-    pub vault: VaultId,
-    /// What the operator said.
-    pub wish: Wish,
-}
-
-/// What the operator said about changes, beyond the manifest.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Wish {
-    /// A lost vault's secrets shall be issued again.
-    pub reissue: bool,
-    /// This app shall become the one in scope, which does not exist yet.
-    pub adopt: Option<ClientId>,
-    /// How many of the existing apps may be changed at once; nothing where none are to be.
-    pub most_changes: Option<Percent>,
-    /// A day ahead: plan what would be due then, if nobody did anything until then.
-    pub as_of: Option<Timestamp>,
-}
-
-/// A share of the existing apps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Percent(pub u8);
-
-/// Up to here a change of all of them is nothing to wonder at.
-const FEW_APPS: usize = 10;
-
-impl Seen {
-    /// The day ahead that was asked about; else what the clock says.
-    pub fn now(&self, fallback: Timestamp) -> Timestamp {
-        let clock = self.clock(fallback);
-        self.wish.as_of.map_or(clock, |as_of| as_of.max(clock))
-    }
-
-    /// The server's clock where the provider's directory was read, else another directory's;
-    /// `fallback` where none was.
-    pub fn clock(&self, fallback: Timestamp) -> Timestamp {
-        let read_at = |directory| Some(self.inventories.get(directory)?.as_ref().ok()?.read_at);
-        read_at(&self.home)
-            .or_else(|| self.inventories.keys().filter_map(read_at).max())
-            .unwrap_or(fallback)
-    }
-
-    /// The app of a plan, as its directory holds it.
-    pub fn app(&self, planned: &AppPlan) -> Option<&FoundApp> {
-        let client = planned.target.client_id()?;
-        let inventory = self.inventories.get(&planned.directory?)?.as_ref().ok()?;
-        inventory.apps.iter().find(|found| found.client_id == client)
-    }
-
-    /// The directory in which an app lives; nothing where its customer's is not known.
-    pub fn directory(&self, app: &App) -> Option<TenantId> {
-        match app.layout {
-            Layout::PerTenant | Layout::Shared => Some(self.home),
-            Layout::InTenant => app.tenants.iter().find_map(|key| {
-                self.directories.get(key)?.as_ref().ok().map(|resolved| resolved.id)
-            }),
-        }
     }
 }
 
@@ -227,7 +151,7 @@ pub enum Outcome {
     Blocked,
 }
 
-/// What is planned for one tenant: nothing but what people must do.
+/// What is planned for one tenant: what is granted in its directory, and what people must do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TenantPlan {
     /// Its key.
@@ -238,6 +162,8 @@ pub struct TenantPlan {
     pub directory: Option<TenantId>,
     /// The app it uses.
     pub app: AppKey,
+    /// What the operator grants to that app there, in order, once the app's own steps are done.
+    pub steps: Vec<Grant>,
     /// Steps for people, in order.
     pub manual: Vec<Manual>,
     /// What the planner saw.
@@ -320,6 +246,8 @@ pub struct Summary {
     pub change: usize,
     /// Removed.
     pub remove: usize,
+    /// Tenants in whose directories something is granted.
+    pub grant: usize,
     /// As the manifest says.
     pub unchanged: usize,
     /// In a directory that could not be read.
@@ -348,6 +276,15 @@ impl Approved {
     /// The plan.
     pub fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// The same without what these apps' tenants are granted: the apps are planned again first.
+    #[must_use]
+    pub fn without_grants_of(mut self, apps: &BTreeSet<AppKey>) -> Self {
+        for tenant in self.plan.tenants.values_mut().filter(|one| apps.contains(&one.app)) {
+            tenant.steps.clear();
+        }
+        self
     }
 
     /// What a writer asks for.
@@ -381,7 +318,7 @@ pub fn plan(
         .filter_map(|key| manifest.tenants.get(key))
         .map(|wanted| {
             let app = apps.get(&wanted.app);
-            (wanted.key.clone(), tenant::plan(wanted, app, cloud, seen))
+            (wanted.key.clone(), tenant::plan(manifest, wanted, app, cloud, seen))
         })
         .collect();
     let mut plan = Plan {
@@ -412,17 +349,20 @@ impl Plan {
     /// Whether nothing would be changed.
     pub fn is_empty(&self) -> bool {
         self.apps.values().all(|app| app.steps.is_empty())
+            && self.tenants.values().all(|tenant| tenant.steps.is_empty())
     }
 
     /// How many steps would be taken.
     pub fn step_count(&self) -> usize {
-        self.apps.values().map(|app| app.steps.len()).sum()
+        self.apps.values().map(|app| app.steps.len()).sum::<usize>()
+            + self.tenants.values().map(|tenant| tenant.steps.len()).sum::<usize>()
     }
 
     /// Counts for the last line.
     pub fn summary(&self) -> Summary {
         let mut summary = Summary {
             manual: self.tenants.values().map(|tenant| tenant.manual.len()).sum(),
+            grant: self.tenants.values().filter(|tenant| !tenant.steps.is_empty()).count(),
             ..Summary::default()
         };
         for app in self.apps.values() {
@@ -508,10 +448,36 @@ impl Plan {
         self
     }
 
-    /// Each app's steps, as they are written.
-    fn deeds(&self) -> BTreeMap<&AppKey, Vec<serde_json::Value>> {
-        let written = |step| serde_json::to_value(step).expect("a step is plain data");
-        self.apps.values().map(|app| (&app.key, app.steps.iter().map(written).collect())).collect()
+    /// The same plan without a change to any app: what is granted for some tenants is all that is
+    /// left of it.
+    #[must_use]
+    pub fn only_grants(mut self, of: impl Fn(&TenantKey) -> bool) -> Self {
+        let there: BTreeSet<AppKey> = self
+            .apps
+            .values_mut()
+            .filter_map(|app| {
+                app.steps.clear();
+                app.target.client_id().map(|_| app.key.clone())
+            })
+            .collect();
+        for tenant in self.tenants.values_mut() {
+            if !there.contains(&tenant.app) || !of(&tenant.key) {
+                tenant.steps.clear();
+            }
+        }
+        self
+    }
+
+    /// Each app's steps, and each tenant's, as they are written.
+    fn deeds(&self) -> saved::Deeds<'_> {
+        fn written<S: Serialize>(steps: &[S]) -> Vec<serde_json::Value> {
+            let written = |step| serde_json::to_value(step).expect("a step is plain data");
+            steps.iter().map(written).collect()
+        }
+        saved::Deeds {
+            apps: self.apps.values().map(|app| (&app.key, written(&app.steps))).collect(),
+            tenants: self.tenants.values().map(|one| (&one.key, written(&one.steps))).collect(),
+        }
     }
 
     /// A fingerprint of what the plan would do: the same for the same steps on the same apps,
@@ -525,11 +491,18 @@ impl Plan {
     #[must_use]
     pub fn beyond(&self, signed_off: &Self) -> BTreeSet<AppKey> {
         let planned = |key| signed_off.apps.get(key).map_or(&[][..], |app| app.steps.as_slice());
-        self.apps
+        let granted = |key| signed_off.tenants.get(key).map_or(&[][..], |one| one.steps.as_slice());
+        let more = self
+            .apps
             .values()
             .filter(|app| app.steps.iter().any(|step| !planned(&app.key).contains(step)))
-            .map(|app| app.key.clone())
-            .collect()
+            .map(|app| &app.key);
+        let more_granted = self
+            .tenants
+            .values()
+            .filter(|one| one.steps.iter().any(|step| !granted(&one.key).contains(step)))
+            .map(|one| &one.app);
+        more.chain(more_granted).cloned().collect()
     }
 
     /// How many of how many existing apps would be changed by more than a secret.

@@ -234,6 +234,7 @@ impl Offboarding {
         let written = |step| serde_json::to_value(step).expect("a step is plain data");
         let steps = self.steps.iter().map(written).collect();
         let deeds = BTreeMap::from([(self.subject.app(), steps)]);
+        let deeds = saved::Deeds { apps: deeds, tenants: BTreeMap::new() };
         saved::fingerprint(&self.fleet, self.home, &deeds)
     }
 

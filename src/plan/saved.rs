@@ -22,27 +22,37 @@ const FORMAT_VERSION: u32 = 1;
 /// The kinds of steps that are named of an app, where more of them moved.
 const MOST_NAMED: usize = 10;
 
-/// A fingerprint of deeds: the same for the same steps on the same apps. The order in which an
-/// object's members are written is no part of it, so that a file may be formatted anew.
-pub(super) fn fingerprint(
-    fleet: &FleetName,
-    home: TenantId,
-    apps: &BTreeMap<&AppKey, Vec<Value>>,
-) -> String {
-    #[derive(Serialize)]
-    struct Deeds<'a> {
-        fleet: &'a FleetName,
-        home: TenantId,
-        apps: Vec<(&'a AppKey, Vec<Value>)>,
-    }
+/// What is done to each app, and granted for each tenant.
+pub(super) struct Deeds<'a> {
+    pub(super) apps: BTreeMap<&'a AppKey, Vec<Value>>,
+    pub(super) tenants: BTreeMap<&'a TenantKey, Vec<Value>>,
+}
+
+/// Those with a step, each step's members in one order.
+fn sorted<'a, K>(steps: &BTreeMap<&'a K, Vec<Value>>) -> Vec<(&'a K, Vec<Value>)> {
     let mut sorted = Vec::new();
-    for (key, steps) in apps.iter().filter(|(_, steps)| !steps.is_empty()) {
+    for (key, steps) in steps.iter().filter(|(_, steps)| !steps.is_empty()) {
         let mut steps = steps.clone();
         steps.iter_mut().for_each(Value::sort_all_objects);
         sorted.push((*key, steps));
     }
-    let deeds = Deeds { fleet, home, apps: sorted };
-    let text = serde_json::to_vec(&deeds).expect("steps are plain data with text keys");
+    sorted
+}
+
+/// A fingerprint of deeds: the same for the same steps on the same apps and tenants. The order in
+/// which an object's members are written is no part of it, so that a file may be formatted anew.
+pub(super) fn fingerprint(fleet: &FleetName, home: TenantId, deeds: &Deeds<'_>) -> String {
+    #[derive(Serialize)]
+    struct Whole<'a> {
+        fleet: &'a FleetName,
+        home: TenantId,
+        apps: Vec<(&'a AppKey, Vec<Value>)>,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        tenants: Vec<(&'a TenantKey, Vec<Value>)>,
+    }
+    let Deeds { apps, tenants } = deeds;
+    let whole = Whole { fleet, home, apps: sorted(apps), tenants: sorted(tenants) };
+    let text = serde_json::to_vec(&whole).expect("steps are plain data with text keys");
     Sha256::digest(&text).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -56,7 +66,7 @@ pub struct SavedPlan {
     pub reissue: bool,
     partial: bool,
     shard: Option<Shard>,
-    tenants: BTreeSet<TenantKey>,
+    tenants: BTreeMap<TenantKey, Vec<Value>>,
     checksum: String,
     apps: BTreeMap<AppKey, Vec<Value>>,
 }
@@ -86,6 +96,8 @@ struct SavedApp {
 #[derive(Deserialize)]
 struct SavedTenant {
     key: TenantKey,
+    #[serde(default)]
+    steps: Vec<Value>,
 }
 
 /// Why a file is no plan that can be held against another.
@@ -139,11 +151,15 @@ impl SavedPlan {
         if apps.len() != many {
             return Err(foreign("it names an app twice".to_owned()));
         }
-        let deeds = apps.iter().map(|(key, steps)| (key, steps.clone())).collect();
+        let tenants: BTreeMap<_, _> =
+            tenants.into_iter().map(|tenant| (tenant.key, tenant.steps)).collect();
+        let deeds = Deeds {
+            apps: apps.iter().map(|(key, steps)| (key, steps.clone())).collect(),
+            tenants: tenants.iter().map(|(key, steps)| (key, steps.clone())).collect(),
+        };
         if fingerprint(&fleet, home, &deeds) != checksum {
             return Err(NotAPlan::Altered);
         }
-        let tenants = tenants.into_iter().map(|tenant| tenant.key).collect();
         Ok(Self { fleet, home, sandbox, reissue, partial, shard, tenants, checksum, apps })
     }
 
@@ -157,7 +173,7 @@ impl SavedPlan {
         if !self.partial {
             return Scope::all(manifest);
         }
-        let mut scope = Scope::of(manifest, self.tenants.clone());
+        let mut scope = Scope::of(manifest, self.tenants.keys().cloned().collect());
         // Of a shard also the shared apps that nobody uses yet.
         scope.apps.extend(self.apps.keys().cloned());
         scope.shard = self.shard;
@@ -178,21 +194,32 @@ impl SavedPlan {
         if self.home != now.home {
             moved.push(format!("its home is the directory {}, now {}", self.home, now.home));
         }
-        for tenant in self.tenants.iter().filter(|key| !now.tenants.contains_key(*key)) {
+        for tenant in self.tenants.keys().filter(|key| !now.tenants.contains_key(*key)) {
             moved.push(format!("tenant {tenant} is not in the manifest any more"));
         }
-        let deeds = now.deeds();
-        let keys: BTreeSet<_> = self.apps.keys().chain(deeds.keys().copied()).collect();
-        for key in keys {
-            let none = Vec::new();
-            let (was, is) = (self.apps.get(key).unwrap_or(&none), deeds.get(key).unwrap_or(&none));
-            moved.extend(difference(was, is).into_iter().map(|what| format!("{key}: {what}")));
-        }
+        let Deeds { apps, tenants } = now.deeds();
+        moved.extend(moves(&self.apps, &apps));
+        moved.extend(moves(&self.tenants, &tenants));
         if moved.is_empty() && self.checksum != now.checksum() {
             moved.push("its checksum differs".to_owned());
         }
         moved
     }
+}
+
+/// How the steps of each moved, those of one kind of thing.
+fn moves<K: Ord + fmt::Display>(
+    was: &BTreeMap<K, Vec<Value>>,
+    is: &BTreeMap<&K, Vec<Value>>,
+) -> Vec<String> {
+    let none = Vec::new();
+    let keys: BTreeSet<&K> = was.keys().chain(is.keys().copied()).collect();
+    keys.into_iter()
+        .flat_map(|key| {
+            let (was, is) = (was.get(key).unwrap_or(&none), is.get(key).unwrap_or(&none));
+            difference(was, is).into_iter().map(move |what| format!("{key}: {what}"))
+        })
+        .collect()
 }
 
 /// How one app's steps moved.

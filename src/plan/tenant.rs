@@ -4,17 +4,18 @@ use super::{
     AppPlan, Seen, TenantPlan,
     app::{changed, directory_unknown},
     diagnostic::{Code, Diagnostic},
-    manual,
+    grant, manual,
+    step::Target,
 };
 use crate::{
     cloud::Cloud,
     connector::PortalAuthorization,
-    ids::TenantId,
-    manifest::{ConsentStrategy, Tenant},
+    manifest::{ConsentStrategy, Layout, Manifest, Tenant},
     vault::AttestedOutcome,
 };
 
 pub(super) fn plan(
+    manifest: &Manifest,
     wanted: &Tenant,
     app: Option<&AppPlan>,
     cloud: &Cloud,
@@ -25,6 +26,7 @@ pub(super) fn plan(
         name: wanted.name.clone(),
         directory: None,
         app: wanted.app.clone(),
+        steps: Vec::new(),
         manual: Vec::new(),
         diagnostics: Vec::new(),
     };
@@ -56,8 +58,33 @@ pub(super) fn plan(
         }
         None => return plan,
     }
-    people(&mut plan, wanted, app, cloud, seen.home, seen);
+    let granted = grants(&mut plan, manifest, wanted, app, seen);
+    people(&mut plan, wanted, app, cloud, granted, seen);
     plan
+}
+
+/// Whether somebody's consent is still to be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Consent {
+    /// All that the app asks for is granted by this plan, or was.
+    Granted,
+    /// An administrator has to accept.
+    Asked,
+}
+
+fn grants(
+    plan: &mut TenantPlan,
+    manifest: &Manifest,
+    wanted: &Tenant,
+    app: Option<&AppPlan>,
+    seen: &Seen,
+) -> Consent {
+    let known = plan.directory.zip(app).zip(manifest.apps.get(&wanted.app));
+    let Some(((directory, app_plan), app)) = known else { return Consent::Asked };
+    let planned = grant::plan(&manifest.fleet, wanted, app, app_plan, directory, seen);
+    plan.steps = planned.steps;
+    plan.diagnostics.extend(planned.diagnostics);
+    if planned.whole { Consent::Granted } else { Consent::Asked }
 }
 
 fn people(
@@ -65,9 +92,17 @@ fn people(
     wanted: &Tenant,
     app: Option<&AppPlan>,
     cloud: &Cloud,
-    home: TenantId,
+    granted: Consent,
     seen: &Seen,
 ) {
+    // Of an app that nobody can see in its customer's directory nothing can be asked there.
+    let hidden = app.is_some_and(|app| match app.layout {
+        Layout::InTenant => app.target == Target::Unknown,
+        Layout::PerTenant | Layout::Shared => false,
+    });
+    if hidden {
+        return;
+    }
     let client = app.and_then(|app| app.target.client_id());
     let remembered = seen
         .records
@@ -80,7 +115,7 @@ fn people(
             .and_then(|tenant| tenant.facets.get(facet))
             .is_some_and(|last| matches!(last.state.as_str(), "ok" | "expiring"))
     };
-    if !was_ok("consent") {
+    if granted == Consent::Asked && !was_ok("consent") {
         plan.manual.push(manual::admin_consent(cloud, wanted, plan.directory, client));
         let unseen_landing = wanted.consent.strategy == ConsentStrategy::Link
             && wanted.consent.redirect_uri.is_none();
@@ -119,7 +154,7 @@ fn people(
     match wanted.portal {
         PortalAuthorization::Required if !attested => plan
             .manual
-            .push(manual::portal_authorization(cloud, wanted, plan.directory, client, home)),
+            .push(manual::portal_authorization(cloud, wanted, plan.directory, client, seen.home)),
         PortalAuthorization::Required | PortalAuthorization::NotNeeded => {}
     }
 }

@@ -6,7 +6,13 @@ use super::{
     paper::{Ink, Paper, word},
     plan::count,
 };
-use crate::{failure::Failure, ids::AppKey, manifest::Manifest, status::Status, verdict::Verdict};
+use crate::{
+    failure::Failure,
+    ids::{AppKey, TenantKey},
+    manifest::Manifest,
+    status::Status,
+    verdict::Verdict,
+};
 
 /// What a step was about to do, for an error's first line.
 fn doing(step: &str) -> &'static str {
@@ -20,14 +26,23 @@ fn doing(step: &str) -> &'static str {
         "delete-application" => "delete the app",
         "remove-record" => "remove the vault's record",
         "forget-tenant" => "remove what the vault has of the tenant",
+        "create-service-principal" => "create a service principal",
+        "grant-app-role" => "grant an app role",
+        "grant-scopes" => "grant scopes",
         _ => "take the next step",
     }
 }
 
 /// A step that failed, while the others go on.
-pub fn failed_line(app: &AppKey, step: &str, failure: &Failure) -> String {
+pub fn failed_line(
+    app: &AppKey,
+    tenant: Option<&TenantKey>,
+    step: &str,
+    failure: &Failure,
+) -> String {
     let mut paper = Paper::new(100);
-    paper.say(0, Some(word(Ink::Bad, "error:")), &format!("{app}: could not {}", doing(step)));
+    let whose = tenant.map_or(app.as_str(), TenantKey::as_str);
+    paper.say(0, Some(word(Ink::Bad, "error:")), &format!("{whose}: could not {}", doing(step)));
     paper.say(2, None, &failure.line());
     if let Some(hint) = &failure.hint {
         paper.say(2, Some(word(Ink::Bold, "Do:")), hint);
@@ -36,10 +51,14 @@ pub fn failed_line(app: &AppKey, step: &str, failure: &Failure) -> String {
 }
 
 /// How much was changed; nothing where nothing was.
-pub fn done(paper: &mut Paper, apps: usize, writes: u32) {
+pub fn done(paper: &mut Paper, apps: usize, granted: usize, writes: u32) {
     if writes > 0 {
-        let line =
-            format!("Done: {}, {} to Graph.", count(apps, "app"), count(writes as usize, "write"));
+        let granted = match granted {
+            0 => String::new(),
+            many => format!(", {} granted", count(many, "tenant")),
+        };
+        let writes = count(writes as usize, "write");
+        let line = format!("Done: {}{granted}, {writes} to Graph.", count(apps, "app"));
         paper.line(0, &[word(Ink::Good, line)]);
         paper.gap();
     }
@@ -51,12 +70,16 @@ pub fn failures(
     manifest: &Manifest,
     command: &str,
     failed: &BTreeMap<AppKey, Failure>,
+    not_granted: &BTreeMap<TenantKey, Failure>,
     interrupted: &BTreeSet<AppKey>,
 ) {
-    if !failed.is_empty() {
+    let of_apps = failed.iter().map(|(key, failure)| (key.as_str(), failure));
+    let of_tenants = not_granted.iter().map(|(key, failure)| (key.as_str(), failure));
+    let rows: Vec<_> = of_apps.chain(of_tenants).collect();
+    if !rows.is_empty() {
         paper.gap();
-        paper.line(0, &[word(Ink::Bad, format!("Failed ({})", failed.len()))]);
-        for (key, failure) in failed {
+        paper.line(0, &[word(Ink::Bad, format!("Failed ({})", rows.len()))]);
+        for (key, failure) in rows {
             paper.say(2, Some(word(Ink::Bad, "×")), &format!("{key}: {}", failure.line()));
         }
     }
@@ -70,6 +93,7 @@ pub fn failures(
         .keys()
         .chain(interrupted)
         .filter_map(|key| manifest.apps.get(key)?.tenants.first())
+        .chain(not_granted.keys())
         .map(crate::ids::TenantKey::as_str)
         .collect();
     if !again.is_empty() {

@@ -291,7 +291,10 @@ pub fn plan_csv(plan: &Plan) -> String {
     let mut text = String::from("app,displayName,step,diagnostics\r\n");
     for app in plan.apps.values() {
         let codes: Vec<_> = app.diagnostics.iter().map(|d| d.code.as_str()).collect();
-        let kinds: Vec<_> = app.steps.iter().map(crate::plan::step::Step::kind).collect();
+        let mut kinds: Vec<_> = app.steps.iter().map(crate::plan::step::Step::kind).collect();
+        let tenants = plan.tenants.values().filter(|tenant| tenant.app == app.key);
+        let granted = tenants.flat_map(|tenant| &tenant.steps);
+        kinds.extend(granted.map(crate::plan::grant::Grant::kind));
         for kind in if kinds.is_empty() { vec![""] } else { kinds } {
             let fields = [app.key.as_str(), &app.display_name, kind, &codes.join(" ")];
             let line: Vec<_> = fields.iter().map(|field| csv_field(field)).collect();

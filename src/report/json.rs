@@ -74,12 +74,13 @@ fn app(app: &AppPlan) -> Value {
 }
 
 fn tenant(tenant: &TenantPlan) -> Value {
-    let TenantPlan { key, name, directory, app, manual, diagnostics } = tenant;
+    let TenantPlan { key, name, directory, app, steps, manual, diagnostics } = tenant;
     json!({
         "key": key,
         "name": name,
         "tenantId": directory,
         "app": app,
+        "steps": value(steps),
         "manual": value(manual),
         "diagnostics": value(diagnostics),
     })

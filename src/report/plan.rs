@@ -2,10 +2,12 @@
 
 use super::paper::{Ink, Paper, Word, shortened, word};
 use crate::{
+    connector::api_name,
     manifest::Manifest,
     plan::{
         Ahead, AppPlan, Outcome, Plan, TenantPlan,
         diagnostic::{Code, Diagnostic, Severity},
+        grant::{Grant, Whose},
         manual::ManualKind,
         step::{Edit, SecretReason, Step},
     },
@@ -40,7 +42,8 @@ pub fn write(paper: &mut Paper, manifest: &Manifest, plan: &Plan, requests: u32,
     };
     let mut hidden = 0;
     for app in plan.apps.values() {
-        if extent == Extent::Short && app.outcome() == Outcome::Unchanged && !is_loud(app) {
+        let unchanged = app.outcome() == Outcome::Unchanged && grants(plan, app).next().is_none();
+        if extent == Extent::Short && unchanged && !is_loud(app) {
             continue;
         }
         let left = if is_loud(app) { &mut loud } else { &mut quiet };
@@ -68,11 +71,16 @@ pub fn write(paper: &mut Paper, manifest: &Manifest, plan: &Plan, requests: u32,
         write_warnings(paper, plan);
     }
     for orphan in &plan.orphans {
+        let place = if orphan.directory == plan.home {
+            String::new()
+        } else {
+            format!(" in directory {}", orphan.directory)
+        };
         paper.say(
             2,
             Some(word(Ink::Wait, "?")),
             &format!(
-                "{}  app \"{}\" ({}) is of this fleet and stands in the manifest no more; it stays until tenantry offboard {}",
+                "{}  app \"{}\" ({}){place} is of this fleet and stands in the manifest no more; it stays until tenantry offboard {}",
                 orphan.key, orphan.display_name, orphan.client_id, orphan.key
             ),
         );
@@ -136,6 +144,9 @@ fn write_last_line(paper: &mut Paper, plan: &Plan, requests: u32) {
         "Plan: {} to add, {} to change, {} to remove",
         summary.add, summary.change, summary.remove
     );
+    if summary.grant > 0 {
+        line.push_str(&format!(", {} to grant", count(summary.grant, "tenant")));
+    }
     if summary.blocked > 0 {
         line.push_str(&format!(", {} blocked", summary.blocked));
     }
@@ -155,6 +166,7 @@ fn write_app(paper: &mut Paper, plan: &Plan, app: &AppPlan) {
     let mark = match app.outcome() {
         Outcome::Add => word(Ink::Good, "+"),
         Outcome::Change => word(Ink::Wait, "~"),
+        Outcome::Unchanged if grants(plan, app).next().is_some() => word(Ink::Wait, "~"),
         Outcome::Unchanged => word(Ink::Plain, "="),
         Outcome::Unreadable => word(Ink::Wait, "?"),
         Outcome::Blocked => word(Ink::Bad, "×"),
@@ -176,6 +188,7 @@ fn write_app(paper: &mut Paper, plan: &Plan, app: &AppPlan) {
     }
     let users: Vec<&TenantPlan> = plan.tenants.values().filter(|t| t.app == app.key).collect();
     let many = users.len() > 1;
+    write_grants(paper, indent, plan, app, many);
     for kind in [ManualKind::AdminConsent, ManualKind::SignIn, ManualKind::PortalAuthorization] {
         let asked: Vec<_> = users
             .iter()
@@ -208,6 +221,43 @@ fn write_app(paper: &mut Paper, plan: &Plan, app: &AppPlan) {
             }
         };
         paper.say(indent, Some(word(Ink::Wait, "!")), &text);
+    }
+}
+
+/// The tenants of an app in whose directories something is granted.
+fn grants<'a>(plan: &'a Plan, app: &'a AppPlan) -> impl Iterator<Item = &'a TenantPlan> {
+    plan.tenants.values().filter(|tenant| tenant.app == app.key && !tenant.steps.is_empty())
+}
+
+/// What is granted in the customers' directories: each thing where there is one customer, else in
+/// which directories.
+fn write_grants(paper: &mut Paper, indent: usize, plan: &Plan, app: &AppPlan, many: bool) {
+    let plus = || Some(word(Ink::Good, "+"));
+    let granted: Vec<_> = grants(plan, app).collect();
+    if many {
+        if !granted.is_empty() {
+            let keys = few(granted.iter().map(|tenant| tenant.key.as_str()));
+            paper.say(indent, plus(), &format!("granted by Graph in the directories of: {keys}"));
+        }
+        return;
+    }
+    for step in granted.iter().flat_map(|tenant| &tenant.steps) {
+        let line = match step {
+            Grant::CreateServicePrincipal { of: Whose::App, .. } => {
+                "enterprise app in the customer's directory".to_owned()
+            }
+            Grant::CreateServicePrincipal { of: Whose::Api(api), .. } => {
+                format!("enterprise app of {}, which is missing there", api_name(*api))
+            }
+            Grant::GrantAppRole { resource, name, role: _ } => {
+                format!("grant          {name} of {}", api_name(*resource))
+            }
+            Grant::GrantScopes { resource, scopes } => {
+                let new: Vec<_> = scopes.to.difference(&scopes.from).map(String::as_str).collect();
+                format!("grant          {} of {} (delegated)", new.join(", "), api_name(*resource))
+            }
+        };
+        paper.say(indent, plus(), &line);
     }
 }
 

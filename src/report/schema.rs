@@ -25,6 +25,9 @@ const STEPS: [&str; 12] = [
     "forget-tenant",
 ];
 
+/// Kinds of steps in a customer's directory, as in a plan and in events.
+const GRANTS: [&str; 3] = ["create-service-principal", "grant-app-role", "grant-scopes"];
+
 /// States of facets.
 const STATES: [State; 6] =
     [State::Ok, State::Waiting, State::Expiring, State::Failed, State::Unknown, State::NotNeeded];
@@ -100,6 +103,17 @@ pub fn plan() -> Value {
             "name": text(),
         }),
     );
+    let grant = object(
+        json!({ "kind": words(GRANTS) }),
+        json!({
+            "of": text(),
+            "tags": list(text()),
+            "resource": guid(),
+            "role": guid(),
+            "name": text(),
+            "scopes": object(json!({ "from": list(text()), "to": list(text()) }), json!({})),
+        }),
+    );
     let app = object(
         json!({ "key": text(), "steps": list(step), "diagnostics": list(diagnostic()) }),
         json!({ "displayName": text(), "clientId": or_null(guid()), "directory": or_null(guid()) }),
@@ -117,6 +131,7 @@ pub fn plan() -> Value {
             "key": text(),
             "tenantId": or_null(guid()),
             "app": text(),
+            "steps": list(grant),
             "manual": list(manual),
             "diagnostics": list(diagnostic()),
         }),
@@ -150,7 +165,8 @@ pub fn plan() -> Value {
 fn summary_of_plan() -> Value {
     object(
         json!({
-            "add": count(), "change": count(), "remove": count(), "unchanged": count(),
+            "add": count(), "change": count(), "remove": count(), "grant": count(),
+            "unchanged": count(),
             "unreadable": count(), "blocked": count(), "manual": count(),
         }),
         json!({}),
@@ -197,7 +213,7 @@ pub fn event() -> Value {
             json!({
                 "app": text(),
                 "tenant": text(),
-                "step": words(STEPS),
+                "step": words(STEPS.into_iter().chain(GRANTS)),
                 "clientId": guid(),
                 "keyId": guid(),
                 "ends": moment(),
@@ -216,6 +232,7 @@ pub fn event() -> Value {
                 "leftovers": list(left()),
                 "failed": list(text()),
                 "interrupted": list(text()),
+                "notGranted": list(text()),
                 "tenants": summary_of_status(),
             }),
         ),

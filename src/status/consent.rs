@@ -12,7 +12,7 @@ use crate::{
     connector::{GRAPH, api_name, steers_the_sign_in},
     failure::Failure,
     ids::ResourceId,
-    manifest::NamedPermission,
+    manifest::{ConsentStrategy, NamedPermission},
     plan::step::Target,
     registration::PermissionKind,
     vault::ConsentDenied,
@@ -150,6 +150,11 @@ impl View<'_> {
 
     /// The administrator's turn: to accept, or, where they have said no, to think again.
     fn ask(&self, kind: EvidenceKind, what: impl Into<String>, todo: &str) -> Facet {
+        if self.is_granted_by_us() {
+            let mut facet = self.waiting(WaitingFor::Operator, kind, what);
+            facet.next_step = Some(self.by_operator("grant it in the customer's directory"));
+            return facet;
+        }
         let mut facet = match self.denied() {
             Some(ConsentDenied { client_id: _, at, why }) => {
                 let mut facet = self.facet(
@@ -174,6 +179,14 @@ impl View<'_> {
             None => self.by_administrator(todo),
         });
         facet
+    }
+
+    /// Whether the next run grants it, without any administrator of the customer.
+    fn is_granted_by_us(&self) -> bool {
+        match self.tenant.consent.strategy {
+            ConsentStrategy::Grant => !self.planned.steps.is_empty(),
+            ConsentStrategy::Link | ConsentStrategy::Browser => false,
+        }
     }
 
     /// The administrator's no to this very app.

@@ -250,6 +250,11 @@ fn portal() {
 }
 
 #[test]
+fn in_tenant() {
+    play("in-tenant.md");
+}
+
+#[test]
 fn leaving() {
     play("leaving.md");
 }
@@ -268,6 +273,7 @@ fn every_script_is_played() {
             "colour.md",
             "first-run.md",
             "guards.md",
+            "in-tenant.md",
             "leaving.md",
             "mistakes.md",
             "portal.md",

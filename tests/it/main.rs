@@ -13,6 +13,8 @@ mod exit_codes;
 mod export;
 mod forecast;
 mod golden;
+mod grant;
+mod in_tenant;
 mod incidents;
 mod json;
 mod key_vault;

@@ -30,6 +30,12 @@ pub(crate) const READ_ALERTS: &str = "472e4a4d-bb4a-4026-98d1-0b0d74cb74a5";
 pub(crate) const HOME: &str = "6f1c0f5e-0000-4000-8000-000000000100";
 pub(crate) const CONTOSO: &str = "6f1c0f5e-0000-4000-8000-000000000001";
 pub(crate) const WOODGROVE: &str = "6f1c0f5e-0000-4000-8000-000000000011";
+/// Customers who have let the operator in: as far as it asks, or to make apps and grant nothing.
+pub(crate) const FOURTHCOFFEE: &str = "6f1c0f5e-0000-4000-8000-000000000014";
+pub(crate) const NORTHWIND: &str = "6f1c0f5e-0000-4000-8000-000000000007";
+pub(crate) const WINGTIP: &str = "6f1c0f5e-0000-4000-8000-000000000008";
+pub(crate) const HUMONGOUS: &str = "6f1c0f5e-0000-4000-8000-000000000013";
+pub(crate) const PROSEWARE: &str = "6f1c0f5e-0000-4000-8000-000000000010";
 
 /// A manifest with both provider-side layouts and all three connectors; its apps are `adatum`,
 /// `contoso`, `siem-eu` and `tailspin`, whose app lies in the bin of the seed.
@@ -202,14 +208,18 @@ impl Stage {
         self.sandbox.put_world(&world).unwrap();
     }
 
-    /// The app of a key in the world.
+    /// The app of a key in the provider's directory.
     #[track_caller]
     pub(crate) fn app(&self, key: &str) -> Value {
+        self.app_in(HOME, key)
+    }
+
+    /// The app of a key in a directory.
+    #[track_caller]
+    pub(crate) fn app_in(&self, tenant: &str, key: &str) -> Value {
         let world = self.sandbox.world();
         let mark = format!("tenantry:app={key}");
-        directory(&world, HOME)["applications"]
-            .as_array()
-            .unwrap()
+        list(directory(&world, tenant), "applications")
             .iter()
             .find(|app| app["tags"].as_array().is_some_and(|t| t.contains(&json!(mark))))
             .unwrap_or_else(|| panic!("no app is marked {mark}"))
@@ -422,6 +432,30 @@ impl Watch {
 #[track_caller]
 pub(crate) fn directory<'w>(world: &'w Value, tenant: &str) -> &'w Value {
     world["directories"].as_array().unwrap().iter().find(|d| d["id"] == tenant).unwrap()
+}
+
+/// A table of a directory; one that is not there is empty.
+pub(crate) fn list<'v>(value: &'v Value, name: &str) -> &'v [Value] {
+    value[name].as_array().map_or(&[][..], Vec::as_slice)
+}
+
+/// What a client was granted in a directory: app roles and scopes, by name and in order; nothing
+/// where it is not known there.
+pub(crate) fn granted(world: &Value, tenant: &str, client: &str) -> Option<Vec<String>> {
+    let directory = directory(world, tenant);
+    let principals = list(directory, "servicePrincipals");
+    let principal = principals.iter().find(|one| one["appId"] == client)?;
+    let roles = list(directory, "appRoleAssignments")
+        .iter()
+        .filter(|one| one["principalId"] == principal["id"])
+        .map(|one| one["appRoleId"].as_str().unwrap().to_owned());
+    let scopes = list(directory, "oauth2PermissionGrants")
+        .iter()
+        .filter(|one| one["clientId"] == principal["id"] && one["consentType"] == "AllPrincipals")
+        .map(|one| one["scope"].as_str().unwrap().to_owned());
+    let mut all: Vec<_> = roles.chain(scopes).collect();
+    all.sort();
+    Some(all)
 }
 
 /// The same, to be changed.

@@ -4,6 +4,7 @@
 //! program that did it.
 
 use std::{
+    collections::BTreeMap,
     ffi::OsString,
     fs,
     io::Read,
@@ -301,8 +302,10 @@ impl Stage {
     /// Every app with this unique name, or with the key's tag.
     pub(crate) fn apps_of(&self, key: &str) -> Vec<Value> {
         let (name, tag) = (self.unique_name(key), format!("tenantry:app={key}"));
-        let home = self.home();
-        let both = list(&home, "applications").iter().chain(list(&home, "deletedItems"));
+        let world = self.sandbox.world();
+        let directories = list(&world, "directories").iter();
+        let both = directories
+            .flat_map(|one| list(one, "applications").iter().chain(list(one, "deletedItems")));
         both.filter(|app| {
             app["uniqueName"] == *name || list(app, "tags").iter().any(|t| *t == *tag)
         })
@@ -515,8 +518,34 @@ pub(crate) fn normal(world: &Value) -> Value {
             }
             apps.sort_by_key(Value::to_string);
         }
+        same_grants(directory);
     }
     world
+}
+
+/// Service principals and what they were granted, by whom they belong to: ids of both are chosen
+/// anew in every run.
+fn same_grants(directory: &mut Value) {
+    let names: BTreeMap<String, Value> = list(directory, "servicePrincipals")
+        .iter()
+        .map(|one| (one["id"].as_str().unwrap().to_owned(), one["displayName"].clone()))
+        .collect();
+    let name = |id: &Value| names.get(id.as_str().unwrap_or_default()).unwrap_or(id).clone();
+    for (table, whose) in
+        [("oauth2PermissionGrants", "clientId"), ("appRoleAssignments", "principalId")]
+    {
+        let Some(rows) = directory[table].as_array_mut() else { continue };
+        for row in rows.iter_mut() {
+            row[whose] = name(&row[whose]);
+            blank(row.as_object_mut().unwrap(), &["id", "createdDateTime"]);
+        }
+        rows.sort_by_key(Value::to_string);
+    }
+    let Some(rows) = directory["servicePrincipals"].as_array_mut() else { return };
+    for row in rows.iter_mut() {
+        blank(row.as_object_mut().unwrap(), &["id", "appId", "servicePrincipalNames"]);
+    }
+    rows.sort_by_key(Value::to_string);
 }
 
 fn blank(object: &mut Map<String, Value>, names: &[&str]) {

@@ -76,7 +76,12 @@ pub(super) fn resolve(
         Where::Unknown => None,
     };
     let sign_in_as = sign_in_as(cx, owner, base, connector, &own.sign_in_as, &defaults.sign_in_as);
-    let consent = consent(cx, owner, own, defaults, audience);
+    let layout = match &place {
+        Where::Own(layout) => Some(*layout),
+        Where::Shared(_) => Some(Layout::Shared),
+        Where::Unknown => None,
+    };
+    let consent = consent(cx, owner, own, defaults, layout, audience);
     let portal = own.portal_authorization.or(&defaults.portal_authorization);
     let portal = match (portal.is_given(), connector) {
         (true, _) => portal.value,
@@ -438,8 +443,14 @@ fn consent(
     owner: Owner<'_>,
     own: &TenantFields,
     defaults: &TenantFields,
+    layout: Option<Layout>,
     audience: Option<Audience>,
 ) -> Option<ConsentRule> {
+    // Whoever may make an app in the customer's directory is there to grant, too.
+    let usual = match layout {
+        Some(Layout::InTenant) => ConsentStrategy::Grant,
+        Some(Layout::PerTenant | Layout::Shared) | None => ConsentStrategy::default(),
+    };
     let strategy = pick(&own.consent, &defaults.consent, |consent| &consent.strategy);
     let field = pick(&own.consent, &defaults.consent, |consent| &consent.redirect_uri);
     let redirect_uri = match field.get() {
@@ -450,10 +461,7 @@ fn consent(
             app::redirect_uri(cx, owner, at, &text.0, limits).map(Some)
         }
     };
-    Some(ConsentRule {
-        strategy: strategy.settle(ConsentStrategy::default())?,
-        redirect_uri: redirect_uri?,
-    })
+    Some(ConsentRule { strategy: strategy.settle(usual)?, redirect_uri: redirect_uri? })
 }
 
 fn labels(

@@ -71,6 +71,12 @@ async fn the_token_endpoint_refuses_by_number() {
     let r = ask("not a tenant", &with(&[("scope", GRAPH)])).await;
     assert_eq!(code(&r), (400, "invalid_request", 900_023));
     let r = ask("common", &with(&[("scope", GRAPH)])).await;
+    assert_eq!(code(&r), (400, "invalid_request", 90_019));
+    let single = json!({"displayName": "Single", "signInAudience": "AzureADMyOrg"});
+    let single = f.post("/applications", &single).await.body["appId"].clone();
+    let mut alone = with(&[("scope", GRAPH)]);
+    alone[1] = ("client_id", single.as_str().unwrap());
+    let r = ask("common", &alone).await;
     assert_eq!(code(&r), (400, "invalid_request", 50_194));
     let r = ask(tenant, &base).await;
     assert_eq!(code(&r), (400, "invalid_request", 900_144));

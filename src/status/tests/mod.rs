@@ -118,6 +118,7 @@ impl World {
                     name: tenant.name.clone(),
                     directory: Some(id),
                     app: app.key.clone(),
+                    steps: Vec::new(),
                     manual: Vec::new(),
                     diagnostics: Vec::new(),
                 },

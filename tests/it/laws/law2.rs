@@ -15,7 +15,7 @@ use std::{
 use serde_json::{Value, json};
 use tenantry::sandbox::Options;
 
-use super::{KEYS, MANIFEST, lose_value};
+use super::{ELSEWHERE, ELSEWHERE_KEYS, KEYS, MANIFEST, lose_value};
 use crate::support::{Kept, Run, Stage, VaultKind, kind, list, normal, until};
 
 /// How many stages work side by side.
@@ -31,6 +31,24 @@ enum Start {
     /// All apps; one was renamed by hand, one has a secret of ours whose value was lost, one has no
     /// secret any more.
     Drifted,
+    /// No app, and all that will be is made in customers' directories or granted there.
+    Elsewhere,
+}
+
+impl Start {
+    fn manifest(self) -> &'static str {
+        match self {
+            Self::Fresh | Self::Drifted => MANIFEST,
+            Self::Elsewhere => ELSEWHERE,
+        }
+    }
+
+    fn keys(self) -> &'static [&'static str] {
+        match self {
+            Self::Fresh | Self::Drifted => &KEYS,
+            Self::Elsewhere => &ELSEWHERE_KEYS,
+        }
+    }
 }
 
 /// How one apply is cut.
@@ -57,7 +75,7 @@ struct Theatre {
 
 impl Theatre {
     fn open(start: Start) -> Self {
-        let stage = Stage::with(MANIFEST, Options::default());
+        let stage = Stage::with(start.manifest(), Options::default());
         if start == Start::Drifted {
             stage.run(&APPLY).expect(0);
             stage.change_app("contoso", |app| app["displayName"] = json!("Renamed by hand"));
@@ -124,21 +142,21 @@ fn was_cut(cut: Cut, run: &Run) {
 /// One app per key, one live secret of ours on each, its value in the vault; and a world like the
 /// one that a run leaves to which nothing happened.
 fn whole(start: Start, stage: &Stage, clean: &Value) {
-    for key in KEYS {
+    let keys = start.keys();
+    for key in keys {
         stage.holds(key);
     }
     let world = stage.sandbox.world();
     assert_eq!(normal(&world)["directories"], normal(clean)["directories"]);
-    let home = stage.home();
-    let names: Vec<_> =
-        list(&home, "applications").iter().filter_map(|app| app["uniqueName"].as_str()).collect();
+    let apps = list(&world, "directories").iter().flat_map(|one| list(one, "applications"));
+    let names: Vec<_> = apps.filter_map(|app| app["uniqueName"].as_str()).collect();
     let different: BTreeSet<_> = names.iter().collect();
-    assert_eq!((names.len(), different.len()), (KEYS.len(), KEYS.len()));
+    assert_eq!((names.len(), different.len()), (keys.len(), keys.len()));
     // No block of a value that nobody knows of is left in the vault either.
-    for key in KEYS.into_iter().filter(|_| kind() == VaultKind::Folder) {
+    for key in keys.iter().filter(|_| kind() == VaultKind::Folder) {
         let file = std::fs::read_to_string(stage.vault().join(format!("{key}.age"))).unwrap();
         // The value of a secret that somebody removed at Microsoft is kept, retired.
-        let removed = start == Start::Drifted && ["fabrikam", "siem-eu"].contains(&key);
+        let removed = start == Start::Drifted && ["fabrikam", "siem-eu"].contains(key);
         let (values, retired) = (1 + usize::from(removed), usize::from(removed));
         assert_eq!(file.matches("BEGIN AGE").count(), values, "{key}: {file}");
         assert_eq!(file.matches("\"retiring\"").count(), retired, "{key}: {file}");
@@ -238,4 +256,11 @@ fn a_repair_that_is_cut_anywhere_is_healed() {
     let requests = requests(Start::Drifted);
     let cuts = (1..=requests).flat_map(|k| [Cut::After(k), Cut::KilledAfter(k)]);
     all(Start::Drifted, cuts.chain((1..=writes(Start::Drifted)).map(Cut::AtWrite)).collect());
+}
+
+#[test]
+fn what_is_made_and_granted_in_customers_directories_is_healed_wherever_it_is_cut() {
+    let start = Start::Elsewhere;
+    let cuts = (1..=requests(start)).flat_map(|k| [Cut::After(k), Cut::KilledAfter(k)]);
+    all(start, cuts.chain((1..=writes(start)).map(Cut::AtWrite)).collect());
 }

@@ -32,6 +32,30 @@ tenants:
 ";
 pub(crate) const KEYS: [&str; 4] = ["contoso", "fabrikam", "tailspin", "siem-eu"];
 
+/// Apps in their customers' own directories, one of each connector, and an app of the provider's
+/// that is granted what it asks for in two customers' directories.
+pub(crate) const ELSEWHERE: &str = "\
+version: 1
+fleet: acme-soc
+home: {tenant: acme-soc.example, cloud: global}
+vault: {path: vault}
+defaults:
+  connector: graph-security
+  layout: in-tenant
+  displayName: '{name} SIEM MSSP Connector'
+  redirectUris: ['https://siem.acme-soc.example/{key}']
+  signInAs: soc-reader@acme-soc.example
+  consent: {strategy: grant}
+sharedApps:
+  siem-eu: {name: Acme SOC EU, connector: defender-xdr}
+tenants:
+  northwind: {name: Northwind Traders, domain: northwind.example}
+  wingtip: {name: Wingtip Toys, domain: wingtip.example, connector: mssp-siem}
+  fourthcoffee: {name: Fourth Coffee, domain: fourthcoffee.example, app: siem-eu}
+  humongous: {name: Humongous Insurance, domain: humongous.example, app: siem-eu}
+";
+pub(crate) const ELSEWHERE_KEYS: [&str; 3] = ["northwind", "wingtip", "siem-eu"];
+
 /// A secret whose value nobody holds in the place of the one that the vault holds.
 pub(crate) fn lose_value(app: &mut Value) {
     let secret = &mut app["passwordCredentials"][0];

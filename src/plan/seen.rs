@@ -1,0 +1,91 @@
+//! All that was read before planning, and what the operator said.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::AppPlan;
+use crate::{
+    failure::Failure,
+    ids::{ClientId, TenantId, TenantKey, VaultId},
+    inventory::{FoundApp, Inventories},
+    manifest::{App, Layout},
+    vault::Records,
+};
+
+/// A directory that a tenant's name resolved to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Resolved {
+    /// Which one.
+    pub id: TenantId,
+    /// What went wrong, where the id is the pinned one because asking again failed.
+    pub stale: Option<Failure>,
+}
+
+/// All that was read before planning.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    /// The provider's directory.
+    pub home: TenantId,
+    /// Each tenant's directory, or why it is not known.
+    pub directories: BTreeMap<TenantKey, Result<Resolved, Failure>>,
+    /// What the directories hold.
+    pub inventories: Inventories,
+    /// What the vault knows.
+    pub records: Records,
+    /// Which vault that is.
+    pub vault: VaultId,
+    /// What the operator said.
+    pub wish: Wish,
+}
+
+/// What the operator said about changes, beyond the manifest.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Wish {
+    /// A lost vault's secrets shall be issued again.
+    pub reissue: bool,
+    /// This app shall become the one in scope, which does not exist yet.
+    pub adopt: Option<ClientId>,
+    /// How many of the existing apps may be changed at once; nothing where none are to be.
+    pub most_changes: Option<Percent>,
+    /// A day ahead: plan what would be due then, if nobody did anything until then.
+    pub as_of: Option<Timestamp>,
+}
+
+/// A share of the existing apps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Percent(pub u8);
+
+impl Seen {
+    /// The day ahead that was asked about; else what the clock says.
+    pub fn now(&self, fallback: Timestamp) -> Timestamp {
+        let clock = self.clock(fallback);
+        self.wish.as_of.map_or(clock, |as_of| as_of.max(clock))
+    }
+
+    /// The server's clock where the provider's directory was read, else another directory's;
+    /// `fallback` where none was.
+    pub fn clock(&self, fallback: Timestamp) -> Timestamp {
+        let read_at = |directory| Some(self.inventories.get(directory)?.as_ref().ok()?.read_at);
+        read_at(&self.home)
+            .or_else(|| self.inventories.keys().filter_map(read_at).max())
+            .unwrap_or(fallback)
+    }
+
+    /// The app of a plan, as its directory holds it.
+    pub fn app(&self, planned: &AppPlan) -> Option<&FoundApp> {
+        let client = planned.target.client_id()?;
+        let inventory = self.inventories.get(&planned.directory?)?.as_ref().ok()?;
+        inventory.apps.iter().find(|found| found.client_id == client)
+    }
+
+    /// The directory in which an app lives; nothing where its customer's is not known.
+    pub fn directory(&self, app: &App) -> Option<TenantId> {
+        match app.layout {
+            Layout::PerTenant | Layout::Shared => Some(self.home),
+            Layout::InTenant => app.tenants.iter().find_map(|key| {
+                self.directories.get(key)?.as_ref().ok().map(|resolved| resolved.id)
+            }),
+        }
+    }
+}
