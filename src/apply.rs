@@ -350,6 +350,13 @@ impl<'a> Course<'a> {
                 self.trusted(|all| all.retain(|one| one.id != *id));
                 self.forget_federation(hands).await?;
             }
+            Step::AddOwner { owner } => {
+                let object = self.object()?;
+                self.writer.add_owner(object, *owner, self.age).await?;
+                if let Some(owners) = self.found.as_mut().and_then(|found| found.owners.as_mut()) {
+                    owners.insert(*owner);
+                }
+            }
         }
         Ok(Next::Step)
     }
@@ -440,7 +447,8 @@ impl<'a> Course<'a> {
             | Step::RemoveSecret { .. }
             | Step::AddFederated { .. }
             | Step::UpdateFederated { .. }
-            | Step::RemoveFederated { .. } => None,
+            | Step::RemoveFederated { .. }
+            | Step::AddOwner { .. } => None,
         };
         let key_id = match step {
             Step::RemoveSecret { key_id, .. } => Some(*key_id),
@@ -450,7 +458,8 @@ impl<'a> Course<'a> {
             | Step::PatchApplication { .. }
             | Step::AddFederated { .. }
             | Step::UpdateFederated { .. }
-            | Step::RemoveFederated { .. } => None,
+            | Step::RemoveFederated { .. }
+            | Step::AddOwner { .. } => None,
         };
         let mut entry = AuditEntry::new(Timestamp::now(), hands.who, hands.verb)
             .step(step.kind())
@@ -469,6 +478,9 @@ impl<'a> Course<'a> {
         | Step::RemoveFederated { name, .. } = step
         {
             entry = entry.id("name", name);
+        }
+        if let Step::AddOwner { owner } = step {
+            entry = entry.id("owner", owner);
         }
         hands.vault.audit(entry).await?;
         hands.events.say(Event::StepDone {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use url::Url;
+use uuid::Uuid;
 
 use crate::{
     failure::Failure,
@@ -58,6 +59,8 @@ pub struct FoundApp {
     pub federated: Option<Vec<FoundFederated>>,
     /// `createdDateTime`
     pub created: Option<Timestamp>,
+    /// The object ids of its owners, where they were asked for.
+    pub owners: Option<BTreeSet<Uuid>>,
 }
 
 /// Enough of an app to tell whether it is a twin of ours or one whose tags were stripped.
@@ -285,6 +288,8 @@ pub struct Inventory {
     pub directory: TenantId,
     /// The server's clock when it was read: what every end and every window is measured against.
     pub read_at: Timestamp,
+    /// The operator's object id in it, where it mattered: whoever makes an app owns it.
+    pub operator: Option<Uuid>,
     /// Every app that carries the fleet's tag, and every app that the vault knows.
     pub apps: Vec<FoundApp>,
     /// Every app of the directory, to find twins and stripped tags.
@@ -309,6 +314,7 @@ impl Inventory {
         Self {
             directory,
             read_at,
+            operator: None,
             apps: Vec::new(),
             others: Sight::NotLooked,
             bin: Sight::NotLooked,

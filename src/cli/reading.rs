@@ -13,7 +13,7 @@ use crate::{
     cloud::CloudName,
     entra::{self, Identity, IdentityKind, Operator},
     failure::{Cause, Failure},
-    graph::{Ask, Asked, Breadth, Known, Missing, Reader, Want, read_directory},
+    graph::{Ask, Asked, Breadth, Known, Missing, Owners, Reader, Want, read_directory},
     ids::{AppKey, ResourceId, TenantId, TenantKey, UniqueName},
     inventory::{FoundApp, Inventory, Policies, Rights, Sight},
     manifest::{ConsentStrategy, Credential, Layout, Tenant},
@@ -316,6 +316,12 @@ async fn principals(
     Ok(inventory)
 }
 
+/// Whether any app of a scope says who shall own it: else nobody's owners are read.
+fn owners_of(context: &Context, scope: &Scope) -> Owners {
+    let mut apps = scope.apps.iter().filter_map(|key| context.manifest.apps.get(key));
+    if apps.any(|app| !app.owners.is_empty()) { Owners::Read } else { Owners::Left }
+}
+
 /// Reads the apps of one directory: the fleet's listing, and beyond it only what the plan that
 /// follows from that listing would need.
 async fn inventory(
@@ -326,7 +332,9 @@ async fn inventory(
     scope: &Scope,
 ) -> Result<Inventory, Failure> {
     let Context { manifest, cloud, .. } = context;
-    let reader = reader(context, operator, directory, &seen.records, scope.apps.iter())?;
+    let owners = owners_of(context, scope);
+    let reader =
+        reader(context, operator, directory, &seen.records, scope.apps.iter())?.with(owners);
     let records: Records = seen
         .records
         .iter()
@@ -357,6 +365,7 @@ async fn inventory(
             vault: seen.vault,
             wish: seen.wish,
         };
+        let now = first_seen.now(now);
         plan::plan(manifest, scope, cloud, &first_seen, now).needs(manifest)
     };
     // Both questions are asked of one listing: it is planned once.
@@ -365,7 +374,7 @@ async fn inventory(
     let policies = |apps: &[FoundApp], now: Timestamp, _: Missing| needs(apps, now).policies;
     let catalogues =
         |apps: &[FoundApp], now: Timestamp, _: Missing| !needs(apps, now).resources.is_empty();
-    read_directory(
+    let mut inventory = read_directory(
         &reader,
         &Ask {
             fleet: &manifest.fleet,
@@ -376,7 +385,14 @@ async fn inventory(
             catalogues: (&resources, Want::If(&catalogues)),
         },
     )
-    .await
+    .await?;
+    if owners == Owners::Read {
+        // Of a token that is at hand already; where it does not say, the operator is shown as one of
+        // the owners that nobody named.
+        let identity = operator.identity(directory).await.ok();
+        inventory.operator = identity.and_then(|identity| identity.object_id);
+    }
+    Ok(inventory)
 }
 
 /// A reader of a directory; it asks for federated credentials only where one of these apps shall
@@ -433,7 +449,8 @@ async fn read_again(
     records: &Records,
     apps: &[&AppKey],
 ) -> Result<(Vec<FoundApp>, Sight<Policies>), Failure> {
-    let reader = reader(context, operator, directory, records, apps.iter().copied())?;
+    let reader = reader(context, operator, directory, records, apps.iter().copied())?
+        .with(owners_of(context, &context.scope));
     let mut found = Vec::new();
     for key in apps {
         let name = UniqueName::of(&context.manifest.fleet, key);

@@ -22,7 +22,7 @@ mod writers;
 pub use self::{
     principals::Asked,
     read::{Ask, Breadth, Known, Missing, Want, read_directory},
-    reader::{Organization, Page, Reader},
+    reader::{Organization, Owners, Page, Reader},
     relationships::{Customer, Domains, NoCustomer, Relationships, default_domains},
     remove::InBin,
     writer::{IssuedSecret, ObjectAge, Patch, Removed, Upserted, Writer},

@@ -1,5 +1,7 @@
 //! What can be read of a directory.
 
+use std::collections::BTreeMap;
+
 use azure_core::http::Context;
 use graph_rs_sdk::ODataQuery;
 use jiff::Timestamp;
@@ -9,7 +11,7 @@ use uuid::Uuid;
 use super::{
     policies,
     request::{Graph, Version, at, keyed, quoted},
-    wire::{APP, App, FEDERATED, GLIMPSE},
+    wire::{APP, App, FEDERATED, GLIMPSE, Owner, OwnersOf},
 };
 use crate::{
     cloud::Cloud,
@@ -23,6 +25,8 @@ use crate::{
     registration::PermissionKind,
 };
 
+/// The owners of an app, by their ids alone.
+const WITH_OWNERS: &str = "owners($select=id)";
 /// The largest page that Graph gives.
 const TOP: &str = "999";
 
@@ -54,7 +58,21 @@ pub struct Reader {
     directory: TenantId,
     /// What is asked for of apps beyond their properties.
     relations: &'static [&'static str],
+    owners: Owners,
 }
+
+/// Whether the owners of apps are read with them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Owners {
+    /// They do not matter.
+    Left,
+    /// They are.
+    Read,
+}
+
+/// With an app Graph gives at most this many owners; the rest is behind a request of its own
+/// (<https://learn.microsoft.com/en-us/graph/query-parameters#expand>).
+const EXPANDED: usize = 20;
 
 impl Reader {
     /// A reader of one directory; nothing is sent yet.
@@ -68,7 +86,7 @@ impl Reader {
         operator: &Operator,
     ) -> Result<Self, Failure> {
         let graph = Graph::new(network, cloud, directory, operator, Access::ReadOnly)?;
-        Ok(Self { graph, directory, relations: &[] })
+        Ok(Self { graph, directory, relations: &[], owners: Owners::Left })
     }
 
     /// The same reader, that asks for the federated credentials of the apps it reads, in the same
@@ -78,6 +96,34 @@ impl Reader {
     #[must_use]
     pub fn with_federated(self) -> Self {
         Self { relations: &[FEDERATED], ..self }
+    }
+
+    /// The same reader, which reads owners or not. The directory follows one relation a request, so
+    /// owners beside federated credentials cost a second listing.
+    #[must_use]
+    pub fn with(mut self, owners: Owners) -> Self {
+        self.owners = owners;
+        self
+    }
+
+    /// The relations that are asked for together with apps.
+    fn relations(&self) -> &'static [&'static str] {
+        match (self.owners, self.relations) {
+            (Owners::Read, []) => &[WITH_OWNERS],
+            (Owners::Read | Owners::Left, relations) => relations,
+        }
+    }
+
+    /// The owners of an app, where not all of them are known yet.
+    async fn all_owners(&self, app: &mut FoundApp) -> Result<(), Failure> {
+        let known = app.owners.as_ref().is_some_and(|owners| owners.len() < EXPANDED);
+        if self.owners == Owners::Read && !known {
+            let list = self.graph.spell().applications().list_application();
+            let list = at(list, &format!("applications/{}/owners", app.object_id));
+            let all: Vec<Owner> = self.graph.list(list.select(&["id"]).top(TOP).build()).await?;
+            app.owners = Some(all.into_iter().filter_map(|owner| owner.id).collect());
+        }
+        Ok(())
     }
 
     /// Which directory it reads.
@@ -105,12 +151,23 @@ impl Reader {
         let filter = format!("tags/any(t:t eq {})", quoted(&format!("tenantry:fleet={fleet}")));
         let list = self.graph.spell().applications().list_application();
         let list = list.filter(&[&filter]).select(&APP).top(TOP);
-        let list = related(list, self.relations);
+        let list = related(list, self.relations());
         let apps: Vec<App> = self.graph.list(list.build()).await?;
-        Ok(Page {
-            items: apps.into_iter().map(App::found).collect(),
-            server_time: self.server_time(),
-        })
+        let server_time = self.server_time();
+        let mut items: Vec<FoundApp> = apps.into_iter().map(App::found).collect();
+        if self.owners == Owners::Read && !self.relations.is_empty() {
+            let list = self.graph.spell().applications().list_application();
+            let list = list.filter(&[&filter]).select(&["id"]).top(TOP).expand(&[WITH_OWNERS]);
+            let all: Vec<OwnersOf> = self.graph.list(list.build()).await?;
+            let mut of: BTreeMap<_, _> = all.into_iter().map(OwnersOf::found).collect();
+            for app in &mut items {
+                app.owners = of.remove(&app.object_id);
+            }
+        }
+        for app in &mut items {
+            self.all_owners(app).await?;
+        }
+        Ok(Page { items, server_time })
     }
 
     /// Every app of the directory, a glimpse of each.
@@ -163,9 +220,13 @@ impl Reader {
 
     async fn point(&self, path: String) -> Result<Option<FoundApp>, Failure> {
         let get = at(self.graph.spell().applications().list_application(), &path).select(&APP);
-        let get = related(get, self.relations);
+        let get = related(get, self.relations());
         let app = absent(self.graph.one::<App>(get.build(), &Context::new()).await)?;
-        Ok(app.map(App::found))
+        let mut app = app.map(App::found);
+        if let Some(app) = &mut app {
+            self.all_owners(app).await?;
+        }
+        Ok(app)
     }
 
     /// The app management policies, as far as they concern us. They are read in Graph's beta: what

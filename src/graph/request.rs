@@ -155,6 +155,13 @@ impl Graph {
         Ok(url)
     }
 
+    /// The address by which an object is named in a body; `path` begins below `v1.0`.
+    pub(super) fn address(&self, path: &str) -> String {
+        let mut url = self.base.clone();
+        url.set_path(&self.path(Version::V1, &format!("/{path}")));
+        url.to_string()
+    }
+
     /// A path of a version, on this cloud's host.
     fn path(&self, version: Version, path: &str) -> String {
         format!("{}{}{path}", self.base.path().trim_end_matches('/'), version.segment())

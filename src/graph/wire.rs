@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
 use crate::{
-    ids::{ClientId, KeyId, ObjectId, PermissionId, ResourceId, UniqueName},
+    ids::{Application, ClientId, KeyId, ObjectId, PermissionId, ResourceId, UniqueName},
     inventory::{Binned, FoundApp, FoundFederated, FoundSecret, Glimpse},
     registration::{
         Audience, Federated, Links, Permission, PermissionKind, RedirectUri, Registration,
@@ -85,6 +85,13 @@ pub(super) struct App {
     created_date_time: Option<Timestamp>,
     #[serde(default, deserialize_with = "time")]
     deleted_date_time: Option<Timestamp>,
+    owners: Option<Vec<Owner>>,
+}
+
+/// Whoever owns an app: only the id is asked for.
+#[derive(Deserialize)]
+pub(super) struct Owner {
+    pub(super) id: Option<Uuid>,
 }
 
 #[derive(Deserialize)]
@@ -202,6 +209,7 @@ impl App {
             federated_identity_credentials,
             created_date_time,
             deleted_date_time: _,
+            owners,
         } = self;
         FoundApp {
             object_id: ObjectId::from_uuid(id),
@@ -229,6 +237,7 @@ impl App {
             federated: federated_identity_credentials
                 .map(|all| all.into_iter().filter_map(FederatedCredential::found).collect()),
             created: created_date_time,
+            owners: owners.map(|owners| owners.into_iter().filter_map(|owner| owner.id).collect()),
         }
     }
 
@@ -424,6 +433,28 @@ pub(super) struct PasswordBody {
     pub(super) display_name: String,
     /// In whole seconds: Graph knows no more than seven digits of one.
     pub(super) end_date_time: String,
+}
+
+/// An app, of which only the owners are asked for.
+#[derive(Deserialize)]
+pub(super) struct OwnersOf {
+    id: Uuid,
+    owners: Option<Vec<Owner>>,
+}
+
+impl OwnersOf {
+    pub(super) fn found(self) -> (ObjectId<Application>, BTreeSet<Uuid>) {
+        let Self { id, owners } = self;
+        let owners = owners.unwrap_or_default().into_iter().filter_map(|owner| owner.id);
+        (ObjectId::from_uuid(id), owners.collect())
+    }
+}
+
+/// The body of a new link to an object.
+#[derive(Debug, Serialize)]
+pub(super) struct Reference {
+    #[serde(rename = "@odata.id")]
+    pub(super) id: String,
 }
 
 /// The body of `removePassword`.

@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use azure_core::http::Context;
 use graph_rs_sdk::header::{HeaderName, HeaderValue};
 use jiff::Timestamp;
+use uuid::Uuid;
 
 use super::{
     request::{Graph, at, keyed, read},
     wire::{
         APP, AddPassword, App, AppBody, FederatedBody, FederatedCredential, Password, PasswordBody,
-        RemovePassword, required,
+        Reference, RemovePassword, required,
     },
 };
 use crate::{
@@ -259,6 +260,34 @@ impl Writer {
             end: end_date_time.unwrap_or(whole_seconds),
             value,
         })
+    }
+
+    /// Makes somebody an owner of an app; whoever is one already stays it
+    /// (<https://learn.microsoft.com/en-us/graph/api/application-post-owners>). Safe to repeat.
+    ///
+    /// # Errors
+    /// As every call; with advice where the right to it is missing.
+    pub async fn add_owner(
+        &self,
+        id: ObjectId<Application>,
+        owner: Uuid,
+        age: ObjectAge,
+    ) -> Result<(), Failure> {
+        let body = Reference { id: self.graph.address(&format!("directoryObjects/{owner}")) };
+        let post = self.graph.spell().application("x").add_password(&body);
+        let post = at(post, &format!("applications/{id}/owners/$ref"));
+        match self.graph.send(post.build(), &age.context()).await {
+            Err(failure) if failure.message.contains("object references already exist") => Ok(()),
+            Err(failure) if failure.cause == Cause::Privilege => Err(failure.hint(
+                "To add an owner takes Application.ReadWrite.All and Directory.Read.All; \
+                 Application.ReadWrite.OwnedBy is not enough. `tenantry doctor` shows all rights.",
+            )),
+            Err(failure) if failure.cause == Cause::NotFound => Err(failure.hint(format!(
+                "{owner} is the object id of nobody in this directory: take the object id of a user \
+                 or of a service principal, not a client id.",
+            ))),
+            other => other.map(drop),
+        }
     }
 
     /// Removes a client secret

@@ -22,6 +22,10 @@ use crate::{
     registration::{Permission, Registration},
 };
 
+/// The most owners of an app
+/// (<https://learn.microsoft.com/en-us/entra/identity/users/directory-service-limits-restrictions>).
+const MOST_OWNERS: usize = 100;
+
 pub(super) fn plan(
     manifest: &Manifest,
     wanted: &App,
@@ -130,9 +134,48 @@ pub(super) fn plan(
     if let Some(app) = adopted {
         adopt::name(&mut plan, manifest, app, inventory);
     }
+    let owners = owners(&mut plan, wanted, inventory, &state);
     credentials(&mut plan, wanted, inventory, &state, seen, now);
+    // Last: it takes rights of its own, and nothing waits for it.
+    if !plan.diagnostics.iter().any(|d| d.code.is_guard()) {
+        plan.steps.extend(owners);
+    }
     obstacles(&mut plan, inventory, &state, now);
     plan
+}
+
+/// The owners that are wanted and missing. Others are kept and shown; the operator owns what it
+/// made, whether the manifest says so or not.
+fn owners(plan: &mut AppPlan, wanted: &App, inventory: &Inventory, state: &State<'_>) -> Vec<Step> {
+    let none = BTreeSet::new();
+    let held = match state {
+        State::Absent => &none,
+        // They are read once it is restored.
+        State::InBin(_) => return Vec::new(),
+        State::Found { app, .. } => match &app.owners {
+            Some(owners) if !wanted.owners.is_empty() => owners,
+            Some(_) | None => return Vec::new(),
+        },
+    };
+    let others = held.difference(&wanted.owners).filter(|one| Some(**one) != inventory.operator);
+    plan.foreign.owners = others.copied().collect();
+    let missing: Vec<_> = wanted.owners.difference(held).copied().collect();
+    if held.len() + missing.len() > MOST_OWNERS {
+        plan.diagnostics.push(
+            Diagnostic::new(
+                Code::TooManyOwners,
+                format!(
+                    "with the {} that it has and the {} that it lacks the app would have more than \
+                     {MOST_OWNERS} owners",
+                    held.len(),
+                    missing.len()
+                ),
+            )
+            .hint("take owners away who left, or name fewer in `owners`"),
+        );
+        return Vec::new();
+    }
+    missing.into_iter().map(|owner| Step::AddOwner { owner }).collect()
 }
 
 /// What of ours the directory holds under a key.
@@ -465,13 +508,14 @@ fn credentials(
 
 /// What is not ours in an app, counted.
 fn kept(foreign: &Foreign) -> String {
-    let Foreign { redirect_uris, tags, secrets, certificates, federated } = foreign;
+    let Foreign { redirect_uris, tags, secrets, certificates, federated, owners } = foreign;
     let counts: Vec<String> = [
         (redirect_uris.len(), "redirect URI"),
         (tags.len(), "tag"),
         (secrets.len(), "secret"),
         (*certificates, "certificate"),
         (federated.len(), "federated credential"),
+        (owners.len(), "owner"),
     ]
     .into_iter()
     .filter(|(count, _)| *count > 0)

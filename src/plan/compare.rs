@@ -64,5 +64,6 @@ pub(super) fn foreign(wanted: &Registration, found: &Registration) -> Foreign {
         secrets: Vec::new(),
         certificates: 0,
         federated: Vec::new(),
+        owners: BTreeSet::new(),
     }
 }

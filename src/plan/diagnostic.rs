@@ -63,6 +63,8 @@ codes! {
     InTheBin = "in-the-bin", Notice;
     /// Others put something on our app.
     ForeignKept = "foreign-kept", Notice;
+    /// The app would have more owners than it may.
+    TooManyOwners = "too-many-owners", Error;
     /// The tenant's key changed in the manifest, its directory did not.
     RenamedKey = "renamed-key", Error;
     /// The API in this directory does not offer a permission of that name.

@@ -405,7 +405,8 @@ impl Plan {
                     | Step::RemoveSecret { .. }
                     | Step::AddFederated { .. }
                     | Step::UpdateFederated { .. }
-                    | Step::RemoveFederated { .. } => {}
+                    | Step::RemoveFederated { .. }
+                    | Step::AddOwner { .. } => {}
                 }
             }
             // A permission that the built-in table does not know is judged by the directory alone.
@@ -518,7 +519,8 @@ impl Plan {
                 | Step::AddSecret { .. }
                 | Step::AddFederated { .. }
                 | Step::UpdateFederated { .. }
-                | Step::RemoveFederated { .. } => false,
+                | Step::RemoveFederated { .. }
+                | Step::AddOwner { .. } => false,
             })
         };
         (existing().filter(changes).count(), existing().count())

@@ -55,7 +55,8 @@ impl Added {
                 | Step::AddSecret { .. }
                 | Step::AddFederated { .. }
                 | Step::UpdateFederated { .. }
-                | Step::RemoveFederated { .. } => {}
+                | Step::RemoveFederated { .. }
+                | Step::AddOwner { .. } => {}
             }
         }
         added

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde::Serialize;
+use uuid::Uuid;
 
 use crate::{
     ids::{
@@ -149,6 +150,11 @@ pub enum Step {
         /// Whose tokens were taken.
         trusted: Federated,
     },
+    /// Makes somebody an owner of the app.
+    AddOwner {
+        /// The object id of a user or of a service principal.
+        owner: Uuid,
+    },
 }
 
 impl Step {
@@ -163,6 +169,7 @@ impl Step {
             Self::AddFederated { .. } => "add-federated",
             Self::UpdateFederated { .. } => "update-federated",
             Self::RemoveFederated { .. } => "remove-federated",
+            Self::AddOwner { .. } => "add-owner",
         }
     }
 }
@@ -214,17 +221,20 @@ pub struct Foreign {
     pub certificates: usize,
     /// Federated credentials that tenantry did not make.
     pub federated: Vec<ForeignFederated>,
+    /// Owners that the manifest does not name, the operator apart; empty where it names none.
+    pub owners: BTreeSet<Uuid>,
 }
 
 impl Foreign {
     /// Whether there is nothing to show.
     pub fn is_empty(&self) -> bool {
-        let Self { redirect_uris, tags, secrets, certificates, federated } = self;
+        let Self { redirect_uris, tags, secrets, certificates, federated, owners } = self;
         redirect_uris.is_empty()
             && tags.is_empty()
             && secrets.is_empty()
             && *certificates == 0
             && federated.is_empty()
+            && owners.is_empty()
     }
 }
 

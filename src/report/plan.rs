@@ -310,6 +310,7 @@ fn write_step(paper: &mut Paper, indent: usize, step: &Step) {
             let mark = Some(word(Ink::Bad, "-"));
             paper.say(indent, mark, &format!("trusts         {}", issuer(trusted)));
         }
+        Step::AddOwner { owner } => paper.say(indent, plus(), &format!("owner          {owner}")),
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 
 /// Kinds of steps, as in a plan and in events.
-const STEPS: [&str; 12] = [
+const STEPS: [&str; 13] = [
     "restore-application",
     "create-application",
     "patch-application",
@@ -23,6 +23,7 @@ const STEPS: [&str; 12] = [
     "delete-application",
     "remove-record",
     "forget-tenant",
+    "add-owner",
 ];
 
 /// Kinds of steps in a customer's directory, as in a plan and in events.
@@ -101,6 +102,7 @@ pub fn plan() -> Value {
             "lifetime": text(),
             "reason": text(),
             "name": text(),
+            "owner": guid(),
         }),
     );
     let grant = object(

@@ -198,7 +198,8 @@ impl View<'_> {
         let differs = self.app_plan.steps.iter().any(|step| match step {
             Step::RestoreApplication { .. }
             | Step::CreateApplication { .. }
-            | Step::PatchApplication { .. } => true,
+            | Step::PatchApplication { .. }
+            | Step::AddOwner { .. } => true,
             Step::RemoveSecret { .. }
             | Step::AddSecret { .. }
             | Step::AddFederated { .. }

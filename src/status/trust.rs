@@ -33,7 +33,8 @@ impl View<'_> {
             Step::PatchApplication { .. }
             | Step::AddSecret { .. }
             | Step::RemoveSecret { .. }
-            | Step::RemoveFederated { .. } => false,
+            | Step::RemoveFederated { .. }
+            | Step::AddOwner { .. } => false,
         });
         if lacks {
             let mut facet = self.waiting(

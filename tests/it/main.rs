@@ -21,6 +21,7 @@ mod key_vault;
 mod laws;
 mod manifest;
 mod offboard;
+mod owners;
 mod people;
 mod pipelines;
 mod policies;

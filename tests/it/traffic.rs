@@ -341,6 +341,7 @@ fn what_the_sandbox_answers_to_others_is_as_described() {
     let stage = Stage::new(MANIFEST);
     stage.empower(&[
         "Application.ReadWrite.All",
+        "Directory.Read.All",
         "AppRoleAssignment.ReadWrite.All",
         "DelegatedPermissionGrant.ReadWrite.All",
         "Policy.ReadWrite.ApplicationConfiguration",

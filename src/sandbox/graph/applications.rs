@@ -53,6 +53,10 @@ pub(super) fn get(call: &mut Call<'_>) -> Result<Response, Refusal> {
     Ok(call.one(&query, "applications", &item))
 }
 
+/// An expanded link shows no more objects than this, and no link to the rest
+/// (<https://learn.microsoft.com/en-us/graph/query-parameters#expand>).
+const EXPANDED: usize = 20;
+
 /// What a read shows of an application: without credentials that lag, with links that were asked
 /// for.
 fn view<'a>(call: &Call<'_>, directory: &Directory, query: &Query, app: &'a App) -> Cow<'a, Value> {
@@ -70,7 +74,11 @@ fn view<'a>(call: &Call<'_>, directory: &Directory, query: &Query, app: &'a App)
     }
     for expansion in query.expansions() {
         let targets = match expansion.navigation {
-            "owners" => owners::objects(directory, &app.owners),
+            "owners" => {
+                let mut shown = owners::objects(directory, &app.owners);
+                shown.truncate(EXPANDED);
+                shown
+            }
             "appManagementPolicies" => policies::of(call.route.version, directory, &app.policies),
             "federatedIdentityCredentials" => app.federated.clone(),
             // Links that the sandbox's world has nothing behind.

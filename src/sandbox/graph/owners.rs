@@ -81,10 +81,13 @@ pub(super) fn list(call: &mut Call<'_>) -> Result<Response, Refusal> {
     Ok(call.whole(200, "directoryObjects", json!({"value": items})))
 }
 
-/// `POST /applications/{id}/owners/$ref`
+/// `POST /applications/{id}/owners/$ref`: takes more than to change the application, "OwnedBy isn't
+/// sufficient to add another owner"
+/// (<https://learn.microsoft.com/en-us/graph/api/application-post-owners>).
 pub(super) fn add(call: &mut Call<'_>) -> Result<Response, Refusal> {
     let body = call.body()?;
-    call.require(&[WRITE_ALL, WRITE_OWNED])?;
+    call.require(&[WRITE_ALL])?;
+    call.require(&["Directory.Read.All"])?;
     let app = call.app()?;
     call.require_app(app)?;
     let address = match body.get("@odata.id") {

@@ -46,7 +46,7 @@ async fn a_fleet_is_listed_by_its_tag_in_pages() {
 
 #[tokio::test]
 async fn owners_are_the_creator_and_who_is_added() {
-    let f = Fixture::new().await;
+    let mut f = Fixture::new().await;
     let app = f.upsert("one", &json!({"displayName": "One"})).await;
     let owners = format!("/applications/{}/owners", app.body["id"].as_str().unwrap());
     let listed = f.get(&owners).await;
@@ -56,6 +56,9 @@ async fn owners_are_the_creator_and_who_is_added() {
     let user = "6f1c0f5e-0005-4000-8000-000000000001";
     let link =
         json!({"@odata.id": format!("https://graph.microsoft.com/v1.0/directoryObjects/{user}")});
+    // To own it is not enough.
+    assert_eq!(f.post(&format!("{owners}/$ref"), &link).await.status, 403);
+    f.grant_operator(&["Application.ReadWrite.All", "Directory.Read.All"]).await;
     assert_eq!(f.post(&format!("{owners}/$ref"), &link).await.status, 204);
     let twice = f.post(&format!("{owners}/$ref"), &link).await;
     assert_eq!(
