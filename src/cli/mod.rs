@@ -245,7 +245,12 @@ impl Verb {
     const fn reports(&self) -> bool {
         matches!(
             self,
-            Self::Plan(_) | Self::Apply(_) | Self::Status(_) | Self::Adopt(_) | Self::Offboard(_)
+            Self::Plan(_)
+                | Self::Apply(_)
+                | Self::Status(_)
+                | Self::Adopt(_)
+                | Self::Offboard(_)
+                | Self::Doctor(_)
         )
     }
 }

@@ -82,6 +82,7 @@ pub(super) fn schema(args: &SchemaArgs) -> Result<Verdict, Trouble> {
         Entry { name: "event", make: schemas::event },
         Entry { name: "status", make: schemas::status },
         Entry { name: "tokens", make: schemas::tokens },
+        Entry { name: "doctor", make: schemas::doctor },
     ];
     let text = schema::run(args, &table).map_err(|why| Trouble::new(Verdict::Usage, why))?;
     output::print(&text);

@@ -8,6 +8,7 @@
 mod against_sandbox;
 mod policies;
 mod principals;
+mod publisher;
 mod read;
 mod reader;
 mod relationships;
@@ -21,6 +22,7 @@ mod writers;
 
 pub use self::{
     principals::Asked,
+    publisher::Publisher,
     read::{Ask, Breadth, Known, Missing, Want, read_directory},
     reader::{Organization, Owners, Page, Reader},
     relationships::{Customer, Domains, NoCustomer, Relationships, default_domains},

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::{
     policies,
+    publisher::{Made, Published, Publisher},
     request::{Graph, Version, at, keyed, quoted},
     wire::{APP, App, FEDERATED, GLIMPSE, Owner, OwnersOf},
 };
@@ -276,6 +277,33 @@ impl Reader {
             found.custom.extend(policy.policy());
         }
         Ok(found)
+    }
+
+    /// How many apps a client has made, those in the bin included
+    /// (`createdByAppId`, <https://learn.microsoft.com/en-us/graph/api/resources/application>).
+    ///
+    /// # Errors
+    /// As every call; [`Cause::Privilege`] where it may not see them all.
+    pub async fn made_by(&self, client: ClientId) -> Result<usize, Failure> {
+        let select = ["id", "createdByAppId"];
+        let live = self.graph.spell().applications().list_application().select(&select).top(TOP);
+        let bin = self.graph.spell().directory().deleted_items().list_deleted_items();
+        let bin = bin.extend_path(&["microsoft.graph.application"]).select(&select).top(TOP);
+        let mut all: Vec<Made> = self.graph.list(live.build()).await?;
+        all.extend(self.graph.list::<Made>(bin.build()).await?);
+        Ok(all.into_iter().filter(|made| made.is_by(client)).count())
+    }
+
+    /// Each app of the fleet with its verified publisher.
+    ///
+    /// # Errors
+    /// As every call: see [`Cause`].
+    pub async fn publishers(&self, fleet: &FleetName) -> Result<Vec<Publisher>, Failure> {
+        let filter = format!("tags/any(t:t eq {})", quoted(&format!("tenantry:fleet={fleet}")));
+        let list = self.graph.spell().applications().list_application();
+        let list = list.filter(&[&filter]).select(&["displayName", "verifiedPublisher"]).top(TOP);
+        let apps: Vec<Published> = self.graph.list(list.build()).await?;
+        Ok(apps.into_iter().map(Published::found).collect())
     }
 
     /// The permissions that an API offers, as its service principal in this directory lists them.

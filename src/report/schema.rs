@@ -291,6 +291,39 @@ fn summary_of_status() -> Value {
     )
 }
 
+/// The schema of `doctor --json`.
+pub fn doctor() -> Value {
+    let check = object(
+        json!({
+            "about": text(),
+            "health": words(["works", "missing", "unknown", "noted"]),
+            "found": text(),
+        }),
+        json!({ "remedy": text() }),
+    );
+    let rights = object(
+        json!({
+            "least": list(text()),
+            "missing": list(text()),
+            "inCustomers": list(text()),
+            "more": list(text()),
+        }),
+        json!({}),
+    );
+    document(
+        "tenantry doctor --json",
+        object(
+            json!({
+                "formatVersion": { "const": super::json::FORMAT_VERSION },
+                "fleet": text(),
+                "sandbox": { "type": "boolean" },
+                "checks": list(check),
+            }),
+            json!({ "rights": or_null(rights) }),
+        ),
+    )
+}
+
 /// The schema of `tokens refresh --json`.
 pub fn tokens() -> Value {
     let tenant = object(

@@ -194,6 +194,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "offboard",
             "plan",
             "prove",
+            "registration",
             "report",
             "sandbox",
             "secret",

@@ -9,6 +9,7 @@ mod canaries;
 mod consenting;
 mod contracts;
 mod credentials;
+mod doctor;
 mod exit_codes;
 mod export;
 mod forecast;

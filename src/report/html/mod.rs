@@ -2,6 +2,7 @@
 //! in the file and whose digest the file's own policy names.
 
 mod cards;
+mod doctor;
 mod document;
 mod parts;
 mod plan;
@@ -9,4 +10,4 @@ mod status;
 
 pub(super) use self::document::{Document, Script, document};
 pub(super) use self::plan::screen;
-pub use self::{plan::plan, status::status};
+pub use self::{doctor::doctor, plan::plan, status::status};
