@@ -104,82 +104,48 @@ static REDIRECT_URI_CONFIGURATION: Complex = Complex {
     ],
 };
 
-static ALLOWED_SCHEMES: Complex = Complex {
-    name: "redirectUriAllowedSchemeConfiguration",
-    properties: &[
-        STATE,
-        CREATED_AFTER,
-        SET_BY_MICROSOFT,
-        EXCLUDE_ACTORS,
-        list("allowedSchemes", TEXTS),
-        property("web", Kind::Complex(&ALLOWED_SCHEMES_OF_PLATFORM)),
-        property("spa", Kind::Complex(&ALLOWED_SCHEMES_OF_PLATFORM)),
-        property("publicClient", Kind::Complex(&ALLOWED_SCHEMES_OF_PLATFORM)),
-    ],
-};
+/// A rule that holds for every platform, and more of it for single ones.
+macro_rules! rule {
+    ($rule:ident = $name:literal, $platform:ident = $platform_name:literal, [$($list:literal),+]) => {
+        static $platform: Complex =
+            Complex { name: $platform_name, properties: &[$(list($list, TEXTS)),+] };
 
-static ALLOWED_SCHEMES_OF_PLATFORM: Complex = Complex {
-    name: "redirectUriPlatformAllowedSchemeConfiguration",
-    properties: &[list("allowedSchemes", TEXTS)],
-};
+        static $rule: Complex = Complex {
+            name: $name,
+            properties: &[
+                STATE,
+                CREATED_AFTER,
+                SET_BY_MICROSOFT,
+                EXCLUDE_ACTORS,
+                $(list($list, TEXTS),)+
+                property("web", Kind::Complex(&$platform)),
+                property("spa", Kind::Complex(&$platform)),
+                property("publicClient", Kind::Complex(&$platform)),
+            ],
+        };
+    };
+}
 
-static BLOCKED_SCHEMES: Complex = Complex {
-    name: "redirectUriBlockedSchemeConfiguration",
-    properties: &[
-        STATE,
-        CREATED_AFTER,
-        SET_BY_MICROSOFT,
-        EXCLUDE_ACTORS,
-        list("blockedSchemes", TEXTS),
-        list("exemptFormats", TEXTS),
-        property("web", Kind::Complex(&BLOCKED_SCHEMES_OF_PLATFORM)),
-        property("spa", Kind::Complex(&BLOCKED_SCHEMES_OF_PLATFORM)),
-        property("publicClient", Kind::Complex(&BLOCKED_SCHEMES_OF_PLATFORM)),
-    ],
-};
-
-static BLOCKED_SCHEMES_OF_PLATFORM: Complex = Complex {
-    name: "redirectUriPlatformBlockedSchemeConfiguration",
-    properties: &[list("blockedSchemes", TEXTS), list("exemptFormats", TEXTS)],
-};
-
-static ALLOWED_DOMAINS: Complex = Complex {
-    name: "redirectUriAllowedDomainConfiguration",
-    properties: &[
-        STATE,
-        CREATED_AFTER,
-        SET_BY_MICROSOFT,
-        EXCLUDE_ACTORS,
-        list("allowedDomains", TEXTS),
-        property("web", Kind::Complex(&ALLOWED_DOMAINS_OF_PLATFORM)),
-        property("spa", Kind::Complex(&ALLOWED_DOMAINS_OF_PLATFORM)),
-        property("publicClient", Kind::Complex(&ALLOWED_DOMAINS_OF_PLATFORM)),
-    ],
-};
-
-static ALLOWED_DOMAINS_OF_PLATFORM: Complex = Complex {
-    name: "redirectUriPlatformAllowedDomainConfiguration",
-    properties: &[list("allowedDomains", TEXTS)],
-};
-
-static BLOCKED_DOMAINS: Complex = Complex {
-    name: "redirectUriBlockedDomainConfiguration",
-    properties: &[
-        STATE,
-        CREATED_AFTER,
-        SET_BY_MICROSOFT,
-        EXCLUDE_ACTORS,
-        list("blockedDomains", TEXTS),
-        property("web", Kind::Complex(&BLOCKED_DOMAINS_OF_PLATFORM)),
-        property("spa", Kind::Complex(&BLOCKED_DOMAINS_OF_PLATFORM)),
-        property("publicClient", Kind::Complex(&BLOCKED_DOMAINS_OF_PLATFORM)),
-    ],
-};
-
-static BLOCKED_DOMAINS_OF_PLATFORM: Complex = Complex {
-    name: "redirectUriPlatformBlockedDomainConfiguration",
-    properties: &[list("blockedDomains", TEXTS)],
-};
+rule!(
+    ALLOWED_SCHEMES = "redirectUriAllowedSchemeConfiguration",
+    PLATFORM_ALLOWED_SCHEMES = "redirectUriPlatformAllowedSchemeConfiguration",
+    ["allowedSchemes"]
+);
+rule!(
+    BLOCKED_SCHEMES = "redirectUriBlockedSchemeConfiguration",
+    PLATFORM_BLOCKED_SCHEMES = "redirectUriPlatformBlockedSchemeConfiguration",
+    ["blockedSchemes", "exemptFormats"]
+);
+rule!(
+    ALLOWED_DOMAINS = "redirectUriAllowedDomainConfiguration",
+    PLATFORM_ALLOWED_DOMAINS = "redirectUriPlatformAllowedDomainConfiguration",
+    ["allowedDomains"]
+);
+rule!(
+    BLOCKED_DOMAINS = "redirectUriBlockedDomainConfiguration",
+    PLATFORM_BLOCKED_DOMAINS = "redirectUriPlatformBlockedDomainConfiguration",
+    ["blockedDomains"]
+);
 
 static WILDCARDS: Complex = Complex {
     name: "redirectUriWildcardConfiguration",
