@@ -354,8 +354,8 @@ fn of_app(
             }
         } else {
             plan.steps.push(Removal::DeleteApplication { object_id: app.object_id });
-            // The URIs and tags of others open nothing.
-            let Foreign { secrets, certificates, federated, redirect_uris: _, tags: _ } =
+            // The URIs, tags and owners of others open nothing.
+            let Foreign { secrets, certificates, federated, redirect_uris: _, tags: _, owners: _ } =
                 &plan.foreign;
             let others = secrets.len() + *certificates + federated.len();
             if others > 0 {

@@ -8,7 +8,7 @@ use crate::plan::{
 
 /// What others put on the app: kept, each by its name.
 pub fn kept(paper: &mut Paper, app: &AppPlan) {
-    let Foreign { redirect_uris, tags, secrets, certificates, federated } = &app.foreign;
+    let Foreign { redirect_uris, tags, secrets, certificates, federated, owners } = &app.foreign;
     if app.foreign.is_empty() {
         return;
     }
@@ -28,6 +28,9 @@ pub fn kept(paper: &mut Paper, app: &AppPlan) {
     for ForeignFederated { name, issuer, subject } in federated {
         let line = format!("federated      \"{name}\", {issuer}, {subject}");
         paper.say(2, Some(word(Ink::Plain, "=")), &line);
+    }
+    for owner in owners {
+        paper.say(2, Some(word(Ink::Plain, "=")), &format!("owner          {owner}"));
     }
     if *certificates > 0 {
         paper.say(2, Some(word(Ink::Plain, "=")), &format!("certificates   {certificates}"));

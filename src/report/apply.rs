@@ -22,6 +22,7 @@ fn doing(step: &str) -> &'static str {
         "patch-application" => "change the app",
         "remove-secret" => "remove a client secret of ours whose value was lost",
         "add-secret" => "add a client secret",
+        "add-owner" => "add an owner",
         "remove-marks" => "take our tags off the app",
         "delete-application" => "delete the app",
         "remove-record" => "remove the vault's record",
