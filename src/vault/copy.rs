@@ -6,10 +6,10 @@
 use std::path::PathBuf;
 
 use crate::{
-    ids::{Nonce, VaultId},
+    ids::{AppKey, Nonce, VaultId},
     secret::Secret,
     vault::{
-        AuditEntry, Keeping, NewVault, Place, Record, Vault, VaultError, VaultWriter,
+        AuditEntry, Keeping, NewVault, Place, Record, Records, Vault, VaultError, VaultWriter,
         record::CredentialRecord,
     },
 };
@@ -34,8 +34,8 @@ impl VaultWriter {
     /// and not finished is gone on with. Here nothing is changed but the audit.
     ///
     /// # Errors
-    /// A value cannot be read here; there is another vault there; either place refuses; what is read
-    /// back is not what was written.
+    /// A value cannot be read here; there is another vault there, or this one, and it has gone on
+    /// without this place; either place refuses; what is read back is not what was written.
     pub async fn copy_to(
         &self,
         keeping: &Keeping,
@@ -60,6 +60,9 @@ impl VaultWriter {
         let hand = there.try_lock("vault copy").await?;
         let hand = hand.ok_or_else(|| VaultError::Busy { place: place.clone() })?;
         hand.unlock().await?;
+        if let Some(app) = gone_on(&records, &hand.records().await?) {
+            return Err(VaultError::GoneOn { place, app });
+        }
         let mut values = 0;
         for record in records.values() {
             let held = self.values_of(record).await?;
@@ -135,5 +138,87 @@ impl VaultWriter {
         }
         // In the order in which they stand here.
         self.write_record(record).await
+    }
+}
+
+/// The first app of which the other place knows more than this one: it has been written since it was
+/// copied there, and what it learnt stands nowhere else. A copy that was begun and not finished knows
+/// less, and so does one that was made before this place went on.
+fn gone_on(here: &Records, there: &Records) -> Option<AppKey> {
+    there
+        .values()
+        .find(|record| here.get(&record.app).is_none_or(|known| knows_more(record, known)))
+        .map(|record| record.app.clone())
+}
+
+fn knows_more(there: &Record, here: &Record) -> bool {
+    let credential = there
+        .credentials
+        .iter()
+        .filter(|one| one.state.has_value() && here.credential(&one.nonce).is_none())
+        .any(|one| {
+            // What this place has since put in its stead, or removed, it knows a successor of.
+            !here
+                .credentials
+                .iter()
+                .any(|known| succeeds(known, one) && known.intended_at > one.intended_at)
+        });
+    credential
+        || there.tenants.iter().any(|(key, tenant)| {
+            here.tenants.get(key).is_none_or(|known| tenant.last_written() > known.last_written())
+        })
+}
+
+/// Whether one credential can be what came after another.
+fn succeeds(one: &CredentialRecord, other: &CredentialRecord) -> bool {
+    one.kind == other.kind && one.tenant == other.tenant
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vault::{
+        CredentialKind, CredentialState, TenantRecord,
+        testing::{record, seconds},
+    };
+
+    fn secret(record: &mut Record, at: i64) {
+        let mut one =
+            CredentialRecord::intended(Nonce::fresh(), CredentialKind::Secret, seconds(at));
+        one.state = CredentialState::Proved;
+        record.credentials.push(one);
+    }
+
+    #[test]
+    fn only_a_place_that_has_learnt_what_this_one_does_not_know_has_gone_on() {
+        let mut here = record("contoso");
+        here.credentials.clear();
+        let key: crate::ids::TenantKey = "contoso".parse().unwrap();
+        let mut tenant = TenantRecord::pinned(here.directory);
+        tenant.last_good = Some(seconds(50));
+        here.tenants.insert(key.clone(), tenant);
+        secret(&mut here, 10);
+        let all = |record: &Record| Records::from([(record.app.clone(), record.clone())]);
+
+        let mut less = here.clone();
+        less.credentials.clear();
+        less.tenants.clear();
+        assert_eq!(gone_on(&all(&here), &Records::new()), None, "nothing there");
+        assert_eq!(gone_on(&all(&here), &all(&less)), None, "begun and not finished");
+        assert_eq!(gone_on(&all(&here), &all(&here)), None, "the same");
+
+        let mut renewed = here.clone();
+        secret(&mut renewed, 60);
+        assert_eq!(gone_on(&all(&here), &all(&renewed)), Some(here.app.clone()));
+        // This place renewed it and retired the old one: what is there is only old.
+        let mut later = renewed.clone();
+        later.credentials.remove(0);
+        assert_eq!(gone_on(&all(&later), &all(&here)), None);
+
+        let mut read = here.clone();
+        read.tenants.get_mut(&key).unwrap().last_good = Some(seconds(51));
+        assert_eq!(gone_on(&all(&here), &all(&read)), Some(here.app.clone()));
+        assert_eq!(gone_on(&all(&read), &all(&here)), None);
+        assert_eq!(gone_on(&Records::new(), &all(&here)), Some(here.app.clone()));
     }
 }

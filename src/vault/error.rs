@@ -88,6 +88,16 @@ pub enum VaultError {
         /// Where it is.
         place: Place,
     },
+    /// A vault was to be copied over itself, and has learnt there what is not known here.
+    #[error(
+        "the vault at {place} has gone on since it was copied there: of app {app} it knows more than this one"
+    )]
+    GoneOn {
+        /// Where it is.
+        place: Place,
+        /// The first app of which it knows more.
+        app: AppKey,
+    },
     /// The vault is another fleet's.
     #[error("the vault at {place} belongs to fleet {found}, not to {wanted}")]
     OtherFleet {
@@ -346,6 +356,7 @@ impl VaultError {
             Self::Missing { .. }
             | Self::Headless { .. }
             | Self::Exists { .. }
+            | Self::GoneOn { .. }
             | Self::OtherFleet { .. }
             | Self::Damaged(_) => Severity::Guard,
             Self::NotARecipient { .. } | Self::Usage(_) => Severity::Usage,
@@ -383,6 +394,10 @@ impl VaultError {
             Self::Exists { place: Place::KeyVault(_) } => {
                 "nothing was changed; every machine that may read it can use it as it is"
             }
+            Self::GoneOn { .. } => {
+                "nothing was changed there. Name that place in the manifest and copy from it instead; \
+                 only if what it learnt is worth nothing, empty it first"
+            }
             Self::OtherFleet { .. } => "give each fleet a folder of its own (vault.path)",
             Self::Damaged(_) => {
                 "bring what is named back from your backup or your repository; or move it away \
@@ -401,11 +416,15 @@ impl VaultError {
             Self::Refused { failure, .. } => match failure.cause {
                 Cause::SignIn => "tenantry doctor says who signs in, and why not otherwise",
                 Cause::Privilege => {
-                    "give the operator the role Key Vault Secrets Officer on that key vault; plan \
-                     and status need only Key Vault Reader, which reads names and tags"
+                    "give the operator the role Key Vault Secrets Officer on that key vault; status \
+                     needs only Key Vault Secrets User, and plan Key Vault Reader, which sees names \
+                     and tags and no value"
                 }
                 Cause::Unreachable | Cause::NoAnswer => {
                     "check vault.keyVault in the manifest, and that its firewall lets this machine in"
+                }
+                Cause::NotFound => {
+                    "there is no key vault of that name: correct vault.keyVault, or make it first"
                 }
                 _ => "run the same command again later; what is done stays done",
             },

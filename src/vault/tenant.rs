@@ -39,6 +39,13 @@ impl TenantRecord {
         }
     }
 
+    /// The last moment at which a run is known to have written this, if any is.
+    pub(super) fn last_written(&self) -> Option<Timestamp> {
+        let facets = self.facets.values().map(|memory| memory.since);
+        let denied = self.consent_denied.as_ref().map(|denied| denied.at);
+        facets.chain(self.last_good).chain(denied).max()
+    }
+
     /// Remembers what a run saw; `since` stays where nothing changed.
     pub(super) fn remember(&mut self, seen: &TenantSeen, at: Timestamp) {
         let TenantSeen { tenant: _, id: _, facets, last_good, consent } = seen;

@@ -187,6 +187,32 @@ fn a_vault_is_copied_with_every_value_and_stays_the_same_vault() {
 }
 
 #[test]
+fn a_vault_that_has_gone_on_is_not_rolled_back_to_its_old_copy() {
+    let stage = Stage::with_vault(ONE);
+    stage.run(&["apply", "--yes"]).exits(0);
+    stage.consent(CONTOSO, "contoso");
+    let to = "https://acme-soc.vault.azure.net";
+    stage.run(&["vault", "copy", "--to", to]).exits(0);
+    std::fs::write(stage.path("manifest.yaml"), in_key_vault(ONE)).unwrap();
+    stage.sandbox.advance("P340D").unwrap();
+    stage.run(&["apply", "--yes"]).exits(0);
+    let secret = stage.run(&["reveal", "contoso"]).exits(0).stdout;
+    let before = apps(&stage);
+    // Somebody runs the old command again, from the folder that was left behind.
+    std::fs::write(stage.path("manifest.yaml"), ONE).unwrap();
+    let said = stage.run(&["vault", "copy", "--to", to]).exits(7);
+    assert!(said.stderr.contains("gone on") && said.stderr.contains("contoso"), "{}", said.stderr);
+    std::fs::write(stage.path("manifest.yaml"), in_key_vault(ONE)).unwrap();
+    assert_eq!(stage.run(&["reveal", "contoso"]).exits(0).stdout, secret);
+    stage.run(&["plan", "--detailed-exitcode"]).exits(0);
+    assert_eq!(apps(&stage), before);
+    // The other way it is a copy like any other.
+    stage.run(&["vault", "copy", "--to", "vault"]).exits(0);
+    std::fs::write(stage.path("manifest.yaml"), ONE).unwrap();
+    assert_eq!(stage.run(&["reveal", "contoso"]).exits(0).stdout, secret);
+}
+
+#[test]
 fn no_value_of_a_key_vault_is_told() {
     let stage = Stage::new(&in_key_vault(ONE));
     let mut runs = vec![stage.run(&["vault", "init", "-vv"]).exits(0)];
