@@ -99,20 +99,26 @@ pub fn of_customers(
             ),
         ));
     }
+    let mut told = BTreeSet::new();
+    for title in titles.iter().map(str::trim).filter(|title| !title.is_empty()) {
+        if !told.insert(title.to_ascii_lowercase()) {
+            return Err(at(1, &format!("there are two columns called {title}")));
+        }
+    }
     let (mut text, mut places, mut taken) =
         (format!("{head}\ntenants:\n"), Vec::new(), BTreeSet::new());
-    let mut customers = 0;
+    let (mut customers, mut rows, mut line) = (0, Lines::of(csv), text.lines().count() + 1);
     for row in reader.records() {
         let row = row.map_err(broken)?;
         if row.iter().all(|cell| cell.trim().is_empty()) {
             continue;
         }
         let customer = Customer::of(&columns, &row);
-        places.push((
-            text.lines().count() + 1,
-            row.position().map_or(1, |position| line_at(csv, position.byte())),
-        ));
-        text.push_str(&customer.entry(&mut taken));
+        let row = row.position().map_or(1, |position| rows.at(position.byte()));
+        let entry = customer.entry(&mut taken);
+        places.push((line, row));
+        line += entry.lines().count();
+        text.push_str(&entry);
         customers += 1;
     }
     if customers == 0 {
@@ -142,12 +148,28 @@ pub fn of_customers(
     Ok(Listed { text, customers, unused })
 }
 
-/// The line on which the record that begins at or after a byte stands: empty lines before it are not
-/// its own.
-fn line_at(csv: &[u8], byte: u64) -> usize {
-    let from = usize::try_from(byte).unwrap_or(csv.len()).min(csv.len());
-    let empty = csv[from..].iter().take_while(|byte| matches!(byte, b'\n' | b'\r')).count();
-    1 + csv[..from + empty].iter().filter(|byte| **byte == b'\n').count()
+/// The lines of a text, asked for from its beginning to its end, so that they are counted once.
+struct Lines<'a> {
+    text: &'a [u8],
+    counted: usize,
+    line: usize,
+}
+
+impl<'a> Lines<'a> {
+    fn of(text: &'a [u8]) -> Self {
+        Self { text, counted: 0, line: 1 }
+    }
+
+    /// The line on which the record that begins at or after a byte stands: empty lines before it are
+    /// not its own.
+    fn at(&mut self, byte: u64) -> usize {
+        let from = usize::try_from(byte).unwrap_or(usize::MAX).clamp(self.counted, self.text.len());
+        let empty = self.text[from..].iter().take_while(|b| matches!(b, b'\n' | b'\r')).count();
+        let until = from + empty;
+        self.line += self.text[self.counted..until].iter().filter(|b| **b == b'\n').count();
+        self.counted = until;
+        self.line
+    }
 }
 
 /// What parts the fields of the first line.
