@@ -135,6 +135,7 @@ impl Signed {
         if more > 0 {
             trouble = trouble.why(format!("… {more} more"));
         }
+        trouble.why.extend(plan.unseen_here());
         Err(trouble.next("plan again, and have that signed off"))
     }
 

@@ -270,13 +270,21 @@ pub(super) async fn run(args: AttestArgs, common: Common) -> Result<Verdict, Tro
             "needPortalAuthorization": left,
         }));
     } else {
-        output::print(&text(&args.key, standing.as_ref(), changed, left.len()));
+        let place = context.common.place();
+        let pending = crate::status::command(&place, "status", "--pending portal");
+        output::print(&text(&args.key, standing.as_ref(), changed, left.len(), &pending));
     }
     context.close().await;
     Ok(Verdict::Done)
 }
 
-fn text(key: &TenantKey, standing: Option<&Attestation>, changed: bool, left: usize) -> String {
+fn text(
+    key: &TenantKey,
+    standing: Option<&Attestation>,
+    changed: bool,
+    left: usize,
+    pending: &str,
+) -> String {
     let already = if changed { "" } else { " (recorded already)" };
     let line = match standing {
         Some(Attestation { client_id, by, ticket, at, outcome }) => {
@@ -301,10 +309,7 @@ fn text(key: &TenantKey, standing: Option<&Attestation>, changed: bool, left: us
     let verb = if left == 1 { "needs" } else { "need" };
     let rest = match left {
         0 => "No tenant needs portal authorization any more.".to_owned(),
-        left => format!(
-            "{} still {verb} portal authorization: tenantry status --pending portal",
-            count(left, "tenant")
-        ),
+        left => format!("{} still {verb} portal authorization: {pending}", count(left, "tenant")),
     };
     format!("{}\n{rest}\n", clean(&line))
 }

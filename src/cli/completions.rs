@@ -3,7 +3,7 @@
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 
-use super::Cli;
+use super::{Cli, output};
 use crate::{report::error::Trouble, verdict::Verdict};
 
 /// Print completions for a shell, to be sourced from its start-up file
@@ -14,6 +14,9 @@ pub(super) struct CompletionsArgs {
 }
 
 pub(super) fn run(args: &CompletionsArgs) -> Result<Verdict, Trouble> {
-    clap_complete::generate(args.shell, &mut Cli::command(), "tenantry", &mut std::io::stdout());
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "tenantry", &mut script);
+    // Not straight to standard output: the generator panics where a reader has gone away.
+    output::print_raw(&String::from_utf8_lossy(&script));
     Ok(Verdict::Done)
 }

@@ -109,9 +109,9 @@ impl Ending {
         (known.ci, known.verb) = (ci, verb);
         known.report = report.map(Path::to_owned);
         // Where no runner started us nobody takes the masks out of what is shown, and a file would
-        // keep them.
-        if ci == found && ci != Ci::None && !kept() {
-            output::command(&secrets().iter().map(|value| ci.mask(value)).collect::<String>());
+        // keep them. Whoever is told to speak as to another is masked for the one that listens.
+        if found != Ci::None && ci != Ci::None && !kept() {
+            output::command(&secrets().iter().map(|value| found.mask(value)).collect::<String>());
         }
     }
 

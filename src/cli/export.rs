@@ -4,7 +4,7 @@ mod ready;
 
 use std::{
     collections::BTreeMap,
-    io::{IsTerminal, Write},
+    io::{ErrorKind, IsTerminal, Write},
     path::{Path, PathBuf},
 };
 
@@ -36,8 +36,9 @@ use crate::{
 /// Write what a SIEM is filled with, or the page that administrators land on after consenting
 ///
 /// A file that holds secrets is its owner's alone (0600). The audit gets a line for each value first.
-/// Tenants that are not ready, or that the SIEM cannot read, are named and left out, and the others
-/// are written; the exit code is 1 then.
+/// Tenants that have no app, secret or sign-in yet, or that the SIEM cannot read, are named and left
+/// out, and the others are written; the exit code is 1 then. Those that wait for somebody's consent
+/// are written and named.
 ///
 /// Contacts nobody but the vault.
 #[derive(Debug, Args)]
@@ -65,13 +66,14 @@ enum Format {
     Elastic,
     /// Wazuh's ms-graph: a block for ossec.conf
     Wazuh,
-    /// Variables for a shell, as Microsoft's libraries read them
+    /// Variables for a shell, as Microsoft's libraries read them; of several tenants, each name begins
+    /// with the tenant's
     Env,
     /// Ids, addresses and where the secrets lie; the secrets themselves with --reveal
     Json,
     /// Nothing, and why
     Sentinel,
-    /// The static page at consent.redirectUri: one page serves every customer
+    /// The static page to serve at consent.redirectUri: one page serves every customer
     ConsentPage,
 }
 
@@ -112,7 +114,8 @@ fn plain(
         return Ok(Verdict::Done);
     };
     let text = anstream::adapter::strip_str(&text).to_string();
-    file::save(path, &text).map_err(|error| not_written(path, &error))?;
+    // No secret is in it, and a web server must be able to read it: the rights are the system's own.
+    std::fs::write(path, &text).map_err(|error| not_written(path, &error))?;
     wrote(std::slice::from_ref(path));
     Ok(Verdict::Done)
 }
@@ -124,12 +127,20 @@ async fn siem(siem: Siem, asked: &Asked, common: Common) -> Result<Verdict, Trou
         (true, _) | (false, true) => Values::Written,
         (false, false) => Values::Referred,
     };
-    if values == Values::Written && out.is_none() && !reveal && std::io::stdout().is_terminal() {
-        return Err(Trouble::new(
-            Verdict::Usage,
-            format!("--format {} holds secrets, and this is a terminal", siem.as_str()),
-        )
-        .next("give a place with --out, or a pipe; --reveal shows them here all the same"));
+    if values == Values::Written && out.is_none() && !reveal {
+        // What a pipeline's step prints is kept in its log.
+        let shown_by = match common.ending.ci() {
+            _ if std::io::stdout().is_terminal() => Some("a terminal"),
+            ci::Ci::None => None,
+            ci::Ci::GitHub | ci::Ci::Azure => Some("a pipeline, whose log keeps what is printed"),
+        };
+        if let Some(place) = shown_by {
+            return Err(Trouble::new(
+                Verdict::Usage,
+                format!("--format {} holds secrets, and this is {place}", siem.as_str()),
+            )
+            .next("give a place with --out; --reveal shows them here all the same"));
+        }
     }
     let context = Context::open(common).await?;
     let chosen = chosen(&context.common, &context.manifest, keys)?;
@@ -297,8 +308,20 @@ fn wrote(paths: &[PathBuf]) {
 }
 
 fn not_written(path: &Path, error: &std::io::Error) -> Trouble {
-    Trouble::new(Verdict::Failed, format!("{} was not written", clean(&path.to_string_lossy())))
-        .why(error.to_string())
+    let trouble = Trouble::new(
+        Verdict::Failed,
+        format!("{} was not written", clean(&path.to_string_lossy())),
+    );
+    match error.kind() {
+        // The system's words would name a file that we only meant to rename.
+        ErrorKind::NotFound => {
+            trouble.why("the folder that it shall be in does not exist").next("make it first")
+        }
+        ErrorKind::AlreadyExists | ErrorKind::NotADirectory => trouble
+            .why("there is a file of that name where a folder must be")
+            .next("splunk and elastic are written into a folder: give --out another name"),
+        _ => trouble.why(error.to_string()),
+    }
 }
 
 /// The provider as customers know it: its domain. A directory's id would tell them nothing.

@@ -253,6 +253,38 @@ impl Verb {
                 | Self::Doctor(_)
         )
     }
+
+    /// Whether it is about tenants of which some can be chosen.
+    const fn chooses(&self) -> bool {
+        !matches!(
+            self,
+            Self::Init(_)
+                | Self::Validate(_)
+                | Self::Schema(_)
+                | Self::Completions(_)
+                | Self::Vault(_)
+                | Self::Sandbox(_)
+        )
+    }
+
+    /// Whether all flags that were given mean something to it. One that would change nothing is
+    /// refused: whoever gave it believes that it did.
+    fn takes(&self, common: &Common) -> Result<(), Trouble> {
+        let given = [
+            ("--report", common.report.is_some(), self.reports()),
+            ("--tenant", !common.tenant.is_empty(), self.chooses()),
+            ("--label", !common.label.is_empty(), self.chooses()),
+            ("--shard", common.shard.is_some(), self.chooses()),
+        ];
+        match given.into_iter().find(|(_, given, means)| *given && !means) {
+            None => Ok(()),
+            Some((flag, ..)) => Err(Trouble::new(
+                Verdict::Usage,
+                format!("{flag} means nothing to tenantry {}", self.name()),
+            )
+            .next(format!("leave {flag} out"))),
+        }
+    }
 }
 
 /// A word that a shell takes as it is.
@@ -302,12 +334,18 @@ pub async fn main(args: impl IntoIterator<Item = std::ffi::OsString>) -> Verdict
     let ending = common.ending.clone();
     let report = common.report.as_deref().filter(|_| verb.reports());
     ending.begin(common.ci, verb.name(), report);
-    match run(common, verb).await {
+    let place = common.place();
+    let run = async {
+        verb.takes(&common)?;
+        run(common, verb).await
+    };
+    match run.await {
         Ok(verdict) => {
             ending.end(verdict, None);
             verdict
         }
         Err(trouble) => {
+            let trouble = trouble.placed(&place);
             output::tell(&trouble.render(context::stderr_width()));
             ending.end(trouble.verdict, Some(&trouble));
             trouble.verdict

@@ -16,7 +16,8 @@ pub(super) fn print_folded(title: &str, text: &str) {
     print_raw(&ci.folded(title, &ci.harmless(text)));
 }
 
-fn print_raw(text: &str) {
+/// Prints what is no text for people or programs of ours, as it is.
+pub(super) fn print_raw(text: &str) {
     let mut out = anstream::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }

@@ -19,7 +19,9 @@ use crate::{
     manifest::{ConsentStrategy, Credential, Layout, Tenant},
     plan::{self, Needs, Plan, Resolved, Scope, Seen, Wish},
     report::error::Trouble,
+    stop::Signal,
     vault::{Federation, Records, Vault},
+    verdict::Verdict,
 };
 
 /// What was read, and the plan that follows from it.
@@ -52,7 +54,24 @@ impl Reading {
 
 /// Reads the vault's records, the tenants' directories and every directory in which apps of the
 /// scope live, and plans.
+///
+/// # Errors
+/// The vault or the provider's directory cannot be read, or the run was told to stop meanwhile:
+/// nothing was changed.
 pub(super) async fn read(context: &Context, vault: &Vault, wish: Wish) -> Result<Reading, Trouble> {
+    tokio::select! {
+        biased;
+        signal = context.stop.told() => Err(stopped(signal)),
+        reading = read_all(context, vault, wish) => reading,
+    }
+}
+
+/// A run that was told to stop before it knew what there is.
+pub(super) fn stopped(signal: Signal) -> Trouble {
+    Trouble::new(Verdict::Stopped(signal), "told to stop while reading; nothing was changed")
+}
+
+async fn read_all(context: &Context, vault: &Vault, wish: Wish) -> Result<Reading, Trouble> {
     let Context { manifest, scope, cloud, .. } = context;
     let operator = context.operator().await?;
     let records = vault

@@ -245,7 +245,9 @@ fn only(mut status: Status, pending: Pending) -> Status {
         Pending::Consent => summary.need_admin_consent,
         Pending::SignIn => summary.need_sign_in,
     };
+    let all = status.tenants.len();
     status.keep(&keys);
+    status.partial |= status.tenants.len() < all;
     status
 }
 

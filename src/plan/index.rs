@@ -10,7 +10,7 @@ use super::{
 use crate::{
     ids::{AppKey, TenantId},
     inventory::FoundApp,
-    manifest::{Layout, Manifest},
+    manifest::{App, Layout, Manifest},
 };
 
 /// An app of ours in a directory.
@@ -106,6 +106,12 @@ impl<'a> Index<'a> {
     /// What is marked with a key in a directory: one app, unless something is wrong.
     pub(super) fn ours(&self, directory: TenantId, key: &AppKey) -> &[Ours<'a>] {
         self.ours.get(&(directory, key.clone())).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether an app that the manifest wants is there.
+    pub(super) fn exists(&self, wanted: &App, seen: &Seen) -> bool {
+        seen.directory(wanted)
+            .is_some_and(|directory| !self.ours(directory, &wanted.key).is_empty())
     }
 
     /// What carries our marks in a directory where the manifest names it no more.

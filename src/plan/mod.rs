@@ -10,6 +10,7 @@ pub mod diagnostic;
 pub mod federated;
 pub mod forecast;
 pub mod grant;
+mod guard;
 mod index;
 pub mod manual;
 pub mod marks;
@@ -43,13 +44,10 @@ pub use self::{
 use crate::{
     cloud::Cloud,
     connector::Connector,
-    ids::{AppKey, ClientId, FleetName, ResourceId, TenantId, TenantKey},
-    manifest::{Layout, Manifest},
+    ids::{AppKey, ClientId, FleetName, ResourceId, TenantId, TenantKey, VaultId},
+    manifest::{App, Layout, Manifest},
     shard::Shard,
 };
-
-/// Up to here a change of all of them is nothing to wonder at.
-const FEW_APPS: usize = 10;
 
 /// Which part of the manifest a run is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -192,6 +190,8 @@ pub struct Plan {
     pub fleet: FleetName,
     /// The provider's directory.
     pub home: TenantId,
+    /// The vault that values go into.
+    pub vault: VaultId,
     /// Every app in scope.
     pub apps: BTreeMap<AppKey, AppPlan>,
     /// Every tenant in scope.
@@ -306,11 +306,12 @@ pub fn plan(
     if let Some(Ok(inventory)) = seen.inventories.get(&seen.home) {
         diagnostics.extend(unseen::unseen(inventory));
     }
+    let planned = |wanted: &App| app::plan(manifest, wanted, &index, seen, now);
     let apps: BTreeMap<_, _> = scope
         .apps
         .iter()
         .filter_map(|key| manifest.apps.get(key))
-        .map(|wanted| (wanted.key.clone(), app::plan(manifest, wanted, &index, seen, now)))
+        .map(|wanted| (wanted.key.clone(), planned(wanted)))
         .collect();
     let tenants = scope
         .tenants
@@ -324,6 +325,7 @@ pub fn plan(
     let mut plan = Plan {
         fleet: manifest.fleet.clone(),
         home: seen.home,
+        vault: seen.vault,
         apps,
         tenants,
         orphans: index
@@ -341,7 +343,18 @@ pub fn plan(
         let due = forecast::forecast(manifest, &plan, seen, &held, clock, as_of);
         Ahead { as_of, due }
     });
-    plan.diagnostics.extend(seen.wish.most_changes.and_then(|most| plan.too_many(most)));
+    if let Some(most) = seen.wish.most_changes {
+        let mut fleet = guard::Changed::default();
+        for wanted in manifest.apps.values() {
+            match plan.apps.get(&wanted.key) {
+                Some(app) => fleet.count(app),
+                // Other jobs change the other shards' apps at the same time: each counts for all.
+                None if scope.shard.is_some() => fleet.count(&planned(wanted)),
+                None => fleet.existing += usize::from(index.exists(wanted, seen)),
+            }
+        }
+        plan.diagnostics.extend(fleet.too_many(most));
+    }
     plan
 }
 
@@ -481,14 +494,15 @@ impl Plan {
         }
     }
 
-    /// A fingerprint of what the plan would do: the same for the same steps on the same apps,
-    /// whenever and wherever it is made. Times are not part of it.
+    /// A fingerprint of what the plan would do: the same for the same steps on the same apps, with the
+    /// same vault for what comes of them, whenever and wherever it is made. Times are not part of it.
     pub fn checksum(&self) -> String {
-        saved::fingerprint(&self.fleet, self.home, &self.deeds())
+        saved::fingerprint(&self.fleet, (self.home, self.vault), self.shard, &self.deeds())
     }
 
     /// The apps to which more would be done than a plan says that was signed off. What that one did
-    /// already is no more.
+    /// already is no more, and neither is a secret that a policy makes shorter: which policies name a
+    /// deleted app shows only when it is restored.
     #[must_use]
     pub fn beyond(&self, signed_off: &Self) -> BTreeSet<AppKey> {
         let planned = |key| signed_off.apps.get(key).map_or(&[][..], |app| app.steps.as_slice());
@@ -496,7 +510,11 @@ impl Plan {
         let more = self
             .apps
             .values()
-            .filter(|app| app.steps.iter().any(|step| !planned(&app.key).contains(step)))
+            .filter(|app| {
+                app.steps
+                    .iter()
+                    .any(|step| !planned(&app.key).iter().any(|planned| step.is_at_most(planned)))
+            })
             .map(|app| &app.key);
         let more_granted = self
             .tenants
@@ -506,43 +524,31 @@ impl Plan {
         more.chain(more_granted).cloned().collect()
     }
 
-    /// How many of how many existing apps would be changed by more than a secret.
-    fn changed(&self) -> (usize, usize) {
-        let existing =
-            || self.apps.values().filter(|app| matches!(app.target, Target::Existing { .. }));
-        let changes = |app: &&AppPlan| {
-            app.steps.iter().any(|step| match step {
-                Step::PatchApplication { .. } => true,
-                Step::RestoreApplication { .. }
-                | Step::CreateApplication { .. }
-                | Step::RemoveSecret { .. }
-                | Step::AddSecret { .. }
-                | Step::AddFederated { .. }
-                | Step::UpdateFederated { .. }
-                | Step::RemoveFederated { .. }
-                | Step::AddOwner { .. } => false,
-            })
+    /// What this operator may not see and whoever planned may have seen, a line each: then the two
+    /// plans differ for good.
+    pub fn unseen_here(&self) -> Vec<String> {
+        let unseen = |d: &&Diagnostic| {
+            matches!(d.code, Code::PoliciesUnknown | Code::BinUnknown | Code::TwinsUnknown)
         };
-        (existing().filter(changes).count(), existing().count())
+        let line = |d: &Diagnostic| {
+            format!("{}: whoever plans and whoever applies need the same rights to read", d.summary)
+        };
+        self.diagnostics.iter().filter(unseen).map(line).collect()
     }
 
-    /// Whether more existing apps would be changed than somebody thought likely: a slip in
-    /// `defaults` reaches them all.
-    fn too_many(&self, most: Percent) -> Option<Diagnostic> {
-        let (changed, existing) = self.changed();
-        if existing < FEW_APPS || changed * 100 <= usize::from(most.0) * existing {
-            return None;
-        }
-        let most = most.0;
-        Some(
-            Diagnostic::new(
-                Code::TooManyChanges,
-                format!(
-                    "{changed} of {existing} existing apps would be changed, more than {most} %"
-                ),
-            )
-            .hint("look at it with tenantry plan --full; --max-change-percent 100 lets it happen"),
-        )
+    /// Whether an app would be changed by more than a secret.
+    fn changes(app: &AppPlan) -> bool {
+        app.steps.iter().any(|step| match step {
+            Step::PatchApplication { .. } => true,
+            Step::RestoreApplication { .. }
+            | Step::CreateApplication { .. }
+            | Step::RemoveSecret { .. }
+            | Step::AddSecret { .. }
+            | Step::AddFederated { .. }
+            | Step::UpdateFederated { .. }
+            | Step::RemoveFederated { .. }
+            | Step::AddOwner { .. } => false,
+        })
     }
 }
 

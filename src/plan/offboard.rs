@@ -22,7 +22,7 @@ use super::{
 use crate::{
     ids::{
         AppKey, Application, ClientId, FederatedCredential, FleetName, KeyId, Nonce, ObjectId,
-        ServicePrincipal, TenantId, TenantKey,
+        ServicePrincipal, TenantId, TenantKey, VaultId,
     },
     inventory::{FoundApp, FoundFederated, Inventory},
     manifest::Manifest,
@@ -168,6 +168,8 @@ pub struct Offboarding {
     pub fleet: FleetName,
     /// The provider's directory.
     pub home: TenantId,
+    /// The vault that its values lie in.
+    pub vault: VaultId,
     /// What the key stands for.
     pub subject: Subject,
     /// What the app is called, where that is known.
@@ -235,7 +237,7 @@ impl Offboarding {
         let steps = self.steps.iter().map(written).collect();
         let deeds = BTreeMap::from([(self.subject.app(), steps)]);
         let deeds = saved::Deeds { apps: deeds, tenants: BTreeMap::new() };
-        saved::fingerprint(&self.fleet, self.home, &deeds)
+        saved::fingerprint(&self.fleet, (self.home, self.vault), None, &deeds)
     }
 
     /// The only way to an [`ApprovedOffboarding`].
@@ -265,6 +267,7 @@ pub fn offboard(
     let mut plan = Offboarding {
         fleet: manifest.fleet.clone(),
         home: seen.home,
+        vault: seen.vault,
         subject: subject.clone(),
         display_name: manifest.apps.get(subject.app()).map(|app| app.display_name.clone()),
         directory: inventory.directory,

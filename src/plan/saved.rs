@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Plan, Scope};
 use crate::{
-    ids::{AppKey, FleetName, TenantId, TenantKey},
+    ids::{AppKey, FleetName, TenantId, TenantKey, VaultId},
     manifest::Manifest,
     shard::Shard,
 };
@@ -41,17 +41,25 @@ fn sorted<'a, K>(steps: &BTreeMap<&'a K, Vec<Value>>) -> Vec<(&'a K, Vec<Value>)
 
 /// A fingerprint of deeds: the same for the same steps on the same apps and tenants. The order in
 /// which an object's members are written is no part of it, so that a file may be formatted anew.
-pub(super) fn fingerprint(fleet: &FleetName, home: TenantId, deeds: &Deeds<'_>) -> String {
+pub(super) fn fingerprint(
+    fleet: &FleetName,
+    (home, vault): (TenantId, VaultId),
+    shard: Option<Shard>,
+    deeds: &Deeds<'_>,
+) -> String {
     #[derive(Serialize)]
     struct Whole<'a> {
         fleet: &'a FleetName,
         home: TenantId,
+        vault: VaultId,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        shard: Option<Shard>,
         apps: Vec<(&'a AppKey, Vec<Value>)>,
         #[serde(skip_serializing_if = "Vec::is_empty")]
         tenants: Vec<(&'a TenantKey, Vec<Value>)>,
     }
     let Deeds { apps, tenants } = deeds;
-    let whole = Whole { fleet, home, apps: sorted(apps), tenants: sorted(tenants) };
+    let whole = Whole { fleet, home, vault, shard, apps: sorted(apps), tenants: sorted(tenants) };
     let text = serde_json::to_vec(&whole).expect("steps are plain data with text keys");
     Sha256::digest(&text).iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -61,6 +69,7 @@ pub(super) fn fingerprint(fleet: &FleetName, home: TenantId, deeds: &Deeds<'_>) 
 pub struct SavedPlan {
     fleet: FleetName,
     home: TenantId,
+    vault: VaultId,
     sandbox: bool,
     /// Whether lost vaults' secrets were to be made anew.
     pub reissue: bool,
@@ -77,6 +86,7 @@ struct Document {
     format_version: u32,
     fleet: FleetName,
     home: TenantId,
+    vault: VaultId,
     sandbox: bool,
     reissue: bool,
     partial: bool,
@@ -133,6 +143,7 @@ impl SavedPlan {
             format_version,
             fleet,
             home,
+            vault,
             sandbox,
             reissue,
             partial,
@@ -151,16 +162,20 @@ impl SavedPlan {
         if apps.len() != many {
             return Err(foreign("it names an app twice".to_owned()));
         }
+        // Another shard's apps are another job's to lock.
+        if let Some(key) = apps.keys().find(|key| shard.is_some_and(|shard| !shard.holds(key))) {
+            return Err(foreign(format!("app {key} is not of the shard that it names")));
+        }
         let tenants: BTreeMap<_, _> =
             tenants.into_iter().map(|tenant| (tenant.key, tenant.steps)).collect();
         let deeds = Deeds {
             apps: apps.iter().map(|(key, steps)| (key, steps.clone())).collect(),
             tenants: tenants.iter().map(|(key, steps)| (key, steps.clone())).collect(),
         };
-        if fingerprint(&fleet, home, &deeds) != checksum {
+        if fingerprint(&fleet, (home, vault), shard, &deeds) != checksum {
             return Err(NotAPlan::Altered);
         }
-        Ok(Self { fleet, home, sandbox, reissue, partial, shard, tenants, checksum, apps })
+        Ok(Self { fleet, home, vault, sandbox, reissue, partial, shard, tenants, checksum, apps })
     }
 
     /// The checksum.
@@ -193,6 +208,9 @@ impl SavedPlan {
         }
         if self.home != now.home {
             moved.push(format!("its home is the directory {}, now {}", self.home, now.home));
+        }
+        if self.vault != now.vault {
+            moved.push(format!("its vault is {}, now {}", self.vault, now.vault));
         }
         for tenant in self.tenants.keys().filter(|key| !now.tenants.contains_key(*key)) {
             moved.push(format!("tenant {tenant} is not in the manifest any more"));
@@ -286,6 +304,7 @@ mod tests {
         Plan {
             fleet: "acme-soc".parse().unwrap(),
             home: TenantId::from_uuid(Uuid::from_u128(9)),
+            vault: VaultId::from_uuid(Uuid::from_u128(8)),
             apps: apps.into_iter().map(|app| (app.key.clone(), app)).collect(),
             tenants: BTreeMap::new(),
             orphans: Vec::new(),
@@ -312,7 +331,7 @@ mod tests {
         let apps: Vec<_> =
             plan.apps.values().map(|app| json!({"key": app.key, "steps": app.steps})).collect();
         json!({
-            "formatVersion": 1, "fleet": plan.fleet, "home": plan.home, "sandbox": false,
+            "formatVersion": 1, "fleet": plan.fleet, "home": plan.home, "vault": plan.vault, "sandbox": false,
             "reissue": false, "partial": false, "checksum": plan.checksum(), "apps": apps,
             "tenants": [],
         })
@@ -374,6 +393,28 @@ mod tests {
         let mut formatted = first;
         formatted.sort_all_objects();
         assert!(SavedPlan::parse(&formatted.to_string()).is_ok());
+    }
+
+    #[test]
+    fn a_plan_is_of_one_vault_and_of_one_shard() {
+        let first = plan(vec![app("a", vec![restore(1)])]);
+        let saved = SavedPlan::parse(&written(&first).to_string()).unwrap();
+        let mut elsewhere = first.clone();
+        elsewhere.vault = VaultId::from_uuid(Uuid::from_u128(7));
+        let moved = saved.moved(&elsewhere, false);
+        assert!(moved.len() == 1 && moved[0].contains("vault"), "{moved:?}");
+        assert_ne!(first.checksum(), elsewhere.checksum());
+        // A file that says of all apps that they are one shard's.
+        let (mine, other) = ("1/2".parse::<Shard>().unwrap(), "2/2".parse::<Shard>().unwrap());
+        let (own, strange) =
+            if mine.holds(&"a".parse().unwrap()) { (mine, other) } else { (other, mine) };
+        let mut sharded = first;
+        sharded.shard = Some(strange);
+        let mut forged = written(&sharded);
+        forged["shard"] = json!(strange);
+        assert!(matches!(SavedPlan::parse(&forged.to_string()), Err(NotAPlan::Foreign(_))));
+        forged["shard"] = json!(own);
+        assert_eq!(SavedPlan::parse(&forged.to_string()), Err(NotAPlan::Altered));
     }
 
     #[test]

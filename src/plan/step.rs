@@ -158,6 +158,19 @@ pub enum Step {
 }
 
 impl Step {
+    /// Whether it does what another step says and no more: the same, or the same secret that a
+    /// policy makes live shorter.
+    pub fn is_at_most(&self, planned: &Self) -> bool {
+        if let (
+            Self::AddSecret { lifetime: _, reason, capped_by: Some(cap) },
+            Self::AddSecret { lifetime, reason: planned, capped_by: None },
+        ) = (self, planned)
+        {
+            return reason == planned && cap.wanted == *lifetime;
+        }
+        self == planned
+    }
+
     /// The stable word for a kind of step, in JSON and in events.
     pub const fn kind(&self) -> &'static str {
         match self {

@@ -12,14 +12,14 @@ pub fn write(paper: &mut Paper, status: &Status, tenant: &TenantStatus) {
     let legacy = if tenant.connector.needs().legacy { " (legacy)" } else { "" };
     let directory =
         tenant.tenant_id.map_or_else(|| "directory unknown".to_owned(), |id| id.to_string());
-    paper.line(
+    paper.flow(
         0,
+        2,
         &[
             word(Ink::Bold, tenant.key.as_str()),
-            word(
-                Ink::Plain,
-                format!("· {} · {directory} · connector {}{legacy}", tenant.name, tenant.connector),
-            ),
+            word(Ink::Plain, format!("· {}", tenant.name)),
+            word(Ink::Plain, format!("· {directory}")),
+            word(Ink::Plain, format!("· connector {}{legacy}", tenant.connector)),
         ],
     );
     paper.line(0, &[word(Ink::Plain, "It is"), overall_word(tenant.overall)]);
@@ -103,7 +103,7 @@ fn turn(
             paper.line(0, &[word(Ink::Plain, "Then:"), command(next)]);
             let gone = status
                 .command("attest", &format!("{} --by NAME --outcome page-missing", tenant.key));
-            paper.line(0, &[word(Ink::Plain, "If the page is gone:"), word(Ink::Bold, gone)]);
+            paper.flow(0, 2, &[word(Ink::Plain, "If the page is gone:"), word(Ink::Bold, gone)]);
             paper.say(0, None, &format!("{PORTAL_NOTE}{}", readable(tenant)));
         }
         FacetName::Registration

@@ -28,6 +28,7 @@ pub fn plan(plan: &Plan, place: &str, sandbox: bool, reissue: bool) -> Value {
         "formatVersion": FORMAT_VERSION,
         "fleet": plan.fleet,
         "home": plan.home,
+        "vault": plan.vault,
         "sandbox": sandbox,
         "partial": plan.partial,
         "shard": plan.shard,
@@ -88,7 +89,7 @@ fn tenant(tenant: &TenantPlan) -> Value {
 
 /// The status of every tenant as JSON.
 pub fn status(status: &Status, sandbox: bool) -> Value {
-    let Status { fleet, home, as_of, shard, tenants, due, left, place } = status;
+    let Status { fleet, home, as_of, shard, partial, tenants, due, left, place } = status;
     document(
         fleet,
         json!({
@@ -97,6 +98,7 @@ pub fn status(status: &Status, sandbox: bool) -> Value {
             "asOf": as_of,
             "shard": shard,
             "due": forecast::value(due, place),
+            "partial": partial,
             "tenants": value(tenants),
             "leftovers": value(left),
             "summary": value(&status.summary()),

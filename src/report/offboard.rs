@@ -251,6 +251,7 @@ pub fn document_json(
     let Offboarding {
         fleet,
         home,
+        vault: _,
         subject,
         display_name,
         directory,

@@ -131,6 +131,27 @@ impl Paper {
         self.text.push('\n');
     }
 
+    /// Words side by side, each whole: one that does not fit begins a line of its own under `hang`.
+    pub fn flow(&mut self, indent: usize, hang: usize, words: &[Word]) {
+        self.text.push_str(&" ".repeat(indent));
+        let (mut used, mut first) = (indent, true);
+        for word in words.iter().filter(|word| !word.text.is_empty()) {
+            let needed = word.width() + usize::from(!first);
+            if !first && used + needed > self.width {
+                self.text.push_str(&format!("\n{}", " ".repeat(hang)));
+                (used, first) = (hang, true);
+            }
+            if !first {
+                self.text.push(' ');
+                used += 1;
+            }
+            self.put(word);
+            used += word.width();
+            first = false;
+        }
+        self.text.push('\n');
+    }
+
     /// A paragraph behind an optional mark, wrapped; its later lines hang under the first word.
     pub fn say(&mut self, indent: usize, mark: Option<Word>, text: &str) {
         let hang = indent + mark.as_ref().map_or(0, |mark| display_width(&mark.text) + 1);
@@ -206,6 +227,18 @@ mod tests {
         let link = "https://login.microsoftonline.com/6f1c0f5e/adminconsent?client_id=0b6d";
         paper.say(2, Some(word(Ink::Wait, "!")), &format!("open {link} and accept it, please"));
         assert_eq!(plain(paper), format!("  ! open\n    {link}\n    and accept it, please\n"));
+    }
+
+    #[test]
+    fn a_word_that_does_not_fit_begins_a_line_and_is_never_cut() {
+        let mut paper = Paper::new(40);
+        let link = "https://security.microsoft.com?tid=1";
+        let words = [word(Ink::Plain, "wingtip"), word(Ink::Plain, link), word(Ink::Dim, "since")];
+        paper.flow(2, 10, &words);
+        assert_eq!(plain(paper), format!("  wingtip\n          {link}\n          since\n"));
+        let mut paper = Paper::new(80);
+        paper.flow(2, 10, &words);
+        assert_eq!(plain(paper), format!("  wingtip {link} since\n"));
     }
 
     #[test]

@@ -152,6 +152,7 @@ pub fn plan() -> Value {
             }),
             json!({
                 "home": guid(),
+                "vault": guid(),
                 "sandbox": { "type": "boolean" },
                 "partial": { "type": "boolean" },
                 "shard": or_null(text()),
@@ -432,6 +433,7 @@ pub fn status() -> Value {
             json!({
                 "home": guid(),
                 "sandbox": { "type": "boolean" },
+                "partial": { "type": "boolean" },
                 "shard": or_null(text()),
                 "due": list(due()),
                 "leftovers": list(left()),

@@ -70,6 +70,7 @@ pub fn write(paper: &mut Paper, status: &Status) {
     table(paper, status);
     causes(paper, status);
     forecast::write(paper, &status.due, status.as_of, &status.place);
+    operator(paper, status);
     consent(paper, status);
     sign_in(paper, status);
     portal(paper, status);
@@ -123,8 +124,14 @@ fn table(paper: &mut Paper, status: &Status) {
 }
 
 /// Whose turn it is, first the one that everything waits for.
-fn turn(tenant: &TenantStatus) -> &'static str {
-    FacetName::ALL.into_iter().find_map(|name| tenant.facet(name).waiting_for).map_or("", person)
+fn turn(tenant: &TenantStatus) -> String {
+    let waited_for = FacetName::ALL.into_iter().find_map(|name| tenant.facet(name).waiting_for);
+    // What failed waits for nobody by name, and its next step still says who can mend it.
+    let mends = || worst(tenant).and_then(|(_, facet)| facet.next_step.as_ref());
+    match waited_for {
+        Some(who) => person(who).to_owned(),
+        None => mends().map_or_else(String::new, |next| shortened(&next.who, 32)),
+    }
 }
 
 /// A person, in words.
@@ -234,6 +241,35 @@ fn link_of(next: Option<&NextStep>) -> &str {
     next.and_then(|next| next.link.as_ref()).map_or("(no link yet)", |link| link.as_str())
 }
 
+/// Writes the list of tenants that the operator is waited for, under the command that goes on.
+fn operator(paper: &mut Paper, status: &Status) {
+    let tenants: Vec<_> = status
+        .tenants
+        .iter()
+        .filter_map(|tenant| {
+            let ours = [FacetName::Registration, FacetName::Secret]
+                .into_iter()
+                .find(|name| tenant.waits(*name, WaitingFor::Operator))?;
+            Some((tenant, tenant.facet(ours)))
+        })
+        .collect();
+    if tenants.is_empty() {
+        return;
+    }
+    heading(paper, "Operator", tenants.len(), &status.command("apply", ""));
+    let column = key_column(&tenants);
+    for (tenant, facet) in tenants.iter().take(CAUSES) {
+        let key = shortened(tenant.key.as_str(), column);
+        paper.line(
+            2,
+            &[word(Ink::Plain, format!("{key:<column$}")), word(Ink::Plain, &facet.evidence.what)],
+        );
+    }
+    if tenants.len() > CAUSES {
+        paper.line(2, &[word(Ink::Dim, format!("… {} more", tenants.len() - CAUSES))]);
+    }
+}
+
 /// Writes the list of tenants whose administrator is waited for, each with its link.
 pub fn consent(paper: &mut Paper, status: &Status) {
     let tenants = waiting(status, FacetName::Consent, WaitingFor::CustomerAdmin);
@@ -289,8 +325,9 @@ pub fn portal(paper: &mut Paper, status: &Status) {
     for (tenant, facet) in &tenants {
         let key = shortened(tenant.key.as_str(), column);
         let next = facet.next_step.as_ref();
-        paper.line(
+        paper.flow(
             2,
+            2 + column + 1,
             &[
                 word(Ink::Plain, format!("{key:<column$}")),
                 word(Ink::Plain, link_of(next)),

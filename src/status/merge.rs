@@ -26,6 +26,8 @@ pub struct Part {
     as_of: Timestamp,
     #[serde(default)]
     shard: Option<Shard>,
+    #[serde(default)]
+    partial: bool,
     tenants: Vec<TenantStatus>,
     #[serde(default)]
     due: Vec<Due>,
@@ -77,6 +79,11 @@ pub enum NotMerged {
     /// A part of the fleet is in none of them.
     #[error("shard {0} is in none of the reports: its tenants would be missing unseen")]
     Missing(Shard),
+    /// It was asked about some tenants only.
+    #[error(
+        "{0} is of some tenants only (--tenant, --label or --pending): the others would be missing unseen"
+    )]
+    Partial(String),
     /// They were cut differently.
     #[error("{file} is of shard {found}, {first} of another cut")]
     OtherCut {
@@ -109,6 +116,9 @@ pub fn merge(parts: Vec<(String, Part)>, place: String) -> Result<Merged, NotMer
         if (&part.fleet, part.home, part.sandbox) != (&head.fleet, head.home, head.sandbox) {
             return Err(NotMerged::Stranger { file, first });
         }
+        if part.partial {
+            return Err(NotMerged::Partial(file));
+        }
         match (head.shard, part.shard) {
             (None, None) => {}
             (Some(cut), Some(shard)) if cut.of() == shard.of() => shards.push(shard),
@@ -131,6 +141,7 @@ pub fn merge(parts: Vec<(String, Part)>, place: String) -> Result<Merged, NotMer
     worst_first(&mut tenants);
     due.sort();
     let Part { fleet, home, sandbox, .. } = head;
-    let status = Status { fleet, home, as_of, shard: None, tenants, due, left, place };
+    let status =
+        Status { fleet, home, as_of, shard: None, partial: false, tenants, due, left, place };
     Ok(Merged { status, sandbox })
 }

@@ -371,6 +371,8 @@ pub struct Status {
     pub as_of: Timestamp,
     /// The part of the fleet that it is of.
     pub shard: Option<Shard>,
+    /// Whether tenants of that part were left out: only some were asked for.
+    pub partial: bool,
     /// Worst first.
     pub tenants: Vec<TenantStatus>,
     /// What is to be renewed by that moment, first what ends first.
@@ -463,12 +465,16 @@ pub fn status(
         .filter_map(|tenant| Some((tenant.key.clone(), tenant.facet(FacetName::Token).ends?)))
         .collect();
     let due = forecast(manifest, plan, seen, &refresh_ends, *checked_at, *as_of);
+    let shard = plan.shard;
+    let all = manifest.tenants.values().filter(|one| shard.is_none_or(|s| s.holds(&one.app)));
+    let partial = all.count() > tenants.len();
     let (fleet, place) = (manifest.fleet.clone(), place.clone());
     Status {
         fleet,
         home: seen.home,
         as_of: *as_of,
-        shard: plan.shard,
+        shard,
+        partial,
         tenants,
         due,
         left: Vec::new(),

@@ -211,3 +211,25 @@ fn a_signal_is_130_or_143_and_what_is_left_is_listed() {
         stage.run(&["apply", "--yes"]).exits(0);
     }
 }
+
+#[test]
+fn a_signal_while_reading_ends_every_verb_as_that_signal() {
+    let stage = Stage::with_vault(ONE);
+    let faults = json!([{"operation": "application.list", "times": 50, "do": {"slow": "20s"}}]);
+    stage.sandbox.add_faults(&faults).unwrap();
+    for verb in [&["plan"][..], &["status"], &["doctor"], &["apply", "--yes"]] {
+        stage.sandbox.clear_requests();
+        let mut command = stage.command(verb);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = command.spawn().unwrap();
+        while !stage.sandbox.requests().iter().any(|r| r["operation"] == "application.list") {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        let mut kill = Command::new("kill");
+        assert!(kill.arg("-TERM").arg(child.id().to_string()).status().unwrap().success());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(143), "{verb:?}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains("nothing was changed"), "{verb:?}: {said}");
+    }
+}

@@ -526,3 +526,20 @@ fn a_path_from_the_manifest_is_no_command_either() {
         only(&azure(&stage).run(arguments), OF_AZURE);
     }
 }
+
+#[test]
+fn no_value_is_printed_into_a_pipelines_log_unless_it_is_meant() {
+    let stage = Stage::with_vault(ONE);
+    stage.run(&["apply", "--yes"]).exits(0);
+    let secret = stage.run(&["reveal", "contoso"]).exits(0).stdout.trim().to_owned();
+    for step in [github(&stage), azure(&stage)] {
+        for format in ["env", "wazuh"] {
+            let ran = step.run(&["export", "contoso", "--format", format]).exits(64);
+            assert!(ran.stderr.contains("whose log keeps what is printed"), "{}", ran.stderr);
+            assert!(!ran.stdout.contains(&secret) && !ran.stderr.contains(&secret));
+        }
+        step.run(&["export", "contoso", "--format", "env", "--out", "siem.env"]).exits(0);
+        let ran = step.run(&["export", "contoso", "--format", "env", "--reveal"]).exits(0);
+        assert!(ran.stdout.contains(&secret));
+    }
+}

@@ -117,8 +117,14 @@ fn shards_side_by_side_make_what_one_job_makes_and_their_reports_are_its_report(
     assert!(of_whole >= 2);
     assert_eq!(of_parts, of_whole);
 
+    // What was asked about some tenants only would hide the others.
+    let some = &merged["tenants"].as_array().unwrap()[0]["key"].as_str().unwrap().to_owned();
+    stage.run(&["status", "--tenant", some, "--report", "some.json"]).exits(0);
+    stage.run(&["status", "--pending", "portal", "--report", "portal.json"]).exits(0);
     for (files, why) in [
-        (&["s1.json", "s3.json"][..], "shard 2/3 is in none of the reports"),
+        (&["some.json"][..], "some.json is of some tenants only"),
+        (&["portal.json"], "portal.json is of some tenants only"),
+        (&["s1.json", "s3.json"], "shard 2/3 is in none of the reports"),
         (&["s1.json", "s2.json", "s2.json", "s3.json"], "is in s2.json and in s2.json"),
         (&["s1.json", "all.md"], "all.md is no status report"),
         (&["nowhere.json"], "nowhere.json: No such file"),

@@ -106,6 +106,25 @@ fn what_moved_since_is_said_and_nothing_is_changed() {
     stage.holds("t1");
 }
 
+/// In the demo's world a policy names an app that lies in the bin, so that nobody sees the policy
+/// before the app is restored: its secret lives shorter than the plan could say, and that is no more
+/// than was signed off.
+#[test]
+fn a_deleted_app_that_a_policy_names_is_applied_as_it_was_signed_off() {
+    let demo = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests/demo.yaml");
+    let stage = Stage::new(&fs::read_to_string(demo).unwrap());
+    let plan = saved(&stage, &[]);
+    let apps = plan["apps"].as_array().unwrap();
+    let tailspin = apps.iter().find(|app| app["key"] == "tailspin").unwrap();
+    let steps = tailspin["steps"].as_array().unwrap();
+    let secret = steps.iter().find(|step| step["kind"] == "add-secret").unwrap();
+    assert_eq!(secret["lifetime"], "1 year", "the policy was not seen");
+    let run = stage.run(&["apply", "plan.json", "--no-input"]);
+    run.expect(0).says("tailspin");
+    let run = stage.run(&["plan", "--json"]);
+    run.expect(0).says("\"unchanged\": 12");
+}
+
 #[test]
 fn a_part_of_a_fleet_is_signed_off_as_that_part() {
     let stage = Stage::new(&fleet(3));
@@ -176,6 +195,24 @@ fn a_slip_in_the_defaults_does_not_reach_everybody() {
     // Renewals do not count either.
     stage.sandbox.advance("P340D").unwrap();
     stage.apply().expect(0);
+}
+
+/// Each job of a cut fleet counts what all jobs change, and a chosen part is held against the whole.
+#[test]
+fn a_slip_does_not_reach_everybody_in_parts_either() {
+    let mut stage = Stage::new(&fleet(12));
+    stage.apply().expect(0);
+    stage.write_manifest(&fleet(12).replace("{name} SIEM", "{name} MSSP"));
+    let before = stage.graph_writes().len();
+    for shard in 1..=8 {
+        let shard = format!("{shard}/8");
+        let run = stage.run(&["apply", "--yes", "--shard", &shard]);
+        run.expect(7).says("12 of 12 existing apps would be changed");
+    }
+    let chosen = ["apply", "--yes", "--tenant", "t[0-3]"];
+    stage.run(&chosen).expect(7).says("4 of 12 existing apps would be changed");
+    assert_eq!(stage.graph_writes().len(), before);
+    stage.run(&["apply", "--yes", "--tenant", "t[0-2]"]).expect(0);
 }
 
 #[test]

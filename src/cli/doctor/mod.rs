@@ -11,6 +11,7 @@ use super::{
     Common,
     context::{Context, stdout_width},
     output,
+    reading::stopped,
 };
 use crate::{
     failure::{Cause, Failure},
@@ -38,8 +39,16 @@ pub(super) async fn run(args: DoctorArgs, common: Common) -> Result<Verdict, Tro
     let DoctorArgs {} = args;
     let context = Context::open(common).await?;
     let mut checks = Vec::new();
-    let (verdict, rights) = directory::look(&context, &mut checks).await;
-    vault::look(&context, &mut checks).await;
+    let look = async {
+        let found = directory::look(&context, &mut checks).await;
+        vault::look(&context, &mut checks).await;
+        found
+    };
+    let (verdict, rights) = tokio::select! {
+        biased;
+        signal = context.stop.told() => return Err(stopped(signal)),
+        found = look => found,
+    };
     let document = json!({
         "formatVersion": FORMAT_VERSION,
         "fleet": context.manifest.fleet,

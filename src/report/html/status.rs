@@ -25,7 +25,7 @@ pub(super) const COLUMNS: [FacetName; 6] = [
 
 /// The status as a file that is whole in itself.
 pub fn status(status: &Status, sandbox: bool) -> String {
-    let Status { fleet, home, as_of, shard: _, tenants, due, left, place } = status;
+    let Status { fleet, home, as_of, shard: _, partial: _, tenants, due, left, place } = status;
     let body = html! {
         @if sandbox { (parts::sandbox_note()) }
         header {
@@ -311,6 +311,7 @@ mod tests {
                 home: "6f1c0f5e-0000-4000-8000-000000000100".parse().unwrap(),
                 as_of: Timestamp::UNIX_EPOCH,
                 shard: None,
+                partial: false,
                 tenants,
                 due: Vec::new(),
                 left: Vec::new(),

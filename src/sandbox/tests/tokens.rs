@@ -99,9 +99,9 @@ async fn the_token_endpoint_refuses_by_number() {
     assert_eq!(code(&r), (401, "invalid_client", 7_000_215));
     let r = f.ask_token(tenant, "6f1c0f5e-9999-4000-8000-000000000001", "x").await;
     assert_eq!(code(&r), (400, "unauthorized_client", 700_016));
-    // The operator's app is single-tenant and unknown in Contoso.
+    // The operator's app is for many directories, and nobody has made it known in Contoso.
     let r = f.ask_token("contoso.example", client, secret).await;
-    assert_eq!(code(&r), (400, "unauthorized_client", 700_016));
+    assert_eq!(code(&r), (401, "invalid_client", 7_000_229));
     let get = f.client.get(format!("{}/{tenant}/oauth2/v2.0/token", f.sandbox.base_url()));
     let r = Reply::of(get.send().await.unwrap()).await;
     assert_eq!(code(&r).2, 900_561);

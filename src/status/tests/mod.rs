@@ -74,6 +74,7 @@ impl World {
         let mut plan = Plan {
             fleet: manifest.fleet.clone(),
             home,
+            vault: VaultId::from_uuid(Uuid::from_u128(1)),
             apps: BTreeMap::new(),
             tenants: BTreeMap::new(),
             orphans: Vec::new(),
