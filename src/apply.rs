@@ -20,7 +20,7 @@ use crate::{
     event::{Event, Events},
     failure::{Cause, Failure},
     graph::{ObjectAge, Patch, Upserted, Writer, Writers},
-    ids::{AppKey, CredentialName, Nonce, UniqueName},
+    ids::{AppKey, CredentialName, KeyId, Nonce, UniqueName},
     inventory::{FoundApp, FoundFederated, FoundSecret},
     lifetime::Lifetime,
     plan::{
@@ -48,7 +48,7 @@ pub struct Hands<'a> {
     pub vault: &'a VaultWriter,
     /// Who the operator is, for the audit.
     pub who: &'a str,
-    /// What was run, for the audit: `apply`, `adopt`, `consent`.
+    /// What was run, for the audit: `apply`, `adopt`, `consent`, `rotate`.
     pub verb: &'static str,
     /// Where events go.
     pub events: &'a Events,
@@ -283,6 +283,7 @@ impl<'a> Course<'a> {
             let shown = found.is_none_or(|found| is_there(credential, &found.secrets, now));
             if usable && !shown {
                 credential.state = CredentialState::Retiring;
+                credential.since = Some(now);
             }
         }
         let makes_secret = app.steps.iter().any(|step| matches!(step, Step::AddSecret { .. }));
@@ -320,14 +321,8 @@ impl<'a> Course<'a> {
                     edits.iter().for_each(|edit| edited(found, edit));
                 }
             }
-            Step::RemoveSecret { key_id, nonce } => {
-                let object = self.object()?;
-                self.writer.remove_secret(object, *key_id).await?;
-                self.record.credentials.retain(|credential| credential.nonce != *nonce);
-                if let Some(found) = &mut self.found {
-                    found.secrets.retain(|secret| secret.key_id != *key_id);
-                }
-                hands.vault.write_record(&self.record).await?;
+            Step::RemoveSecret { key_id, nonce, .. } => {
+                self.remove_secret(*key_id, nonce.as_ref(), hands).await?;
             }
             Step::AddSecret { lifetime, .. } => self.add_secret(*lifetime, hands).await?,
             Step::AddFederated { name, trusts } => {
@@ -425,6 +420,32 @@ impl<'a> Course<'a> {
                 start: issued.start,
                 end: Some(issued.end),
             });
+        }
+        Ok(())
+    }
+
+    /// The directory first: a value that nobody holds any more could not be recognised there.
+    async fn remove_secret(
+        &mut self,
+        key_id: KeyId,
+        nonce: Option<&Nonce>,
+        hands: &Hands<'_>,
+    ) -> Result<(), Halt> {
+        let object = self.object()?;
+        let shown = self
+            .found
+            .as_ref()
+            .is_none_or(|found| found.secrets.iter().any(|secret| secret.key_id == key_id));
+        // What somebody removed there before us is only forgotten.
+        if shown {
+            self.writer.remove_secret(object, key_id).await?;
+        }
+        if let Some(found) = &mut self.found {
+            found.secrets.retain(|secret| secret.key_id != key_id);
+        }
+        if let Some(nonce) = nonce {
+            self.record.credentials.retain(|credential| credential.nonce != *nonce);
+            hands.vault.drop_values(&self.record).await?;
         }
         Ok(())
     }

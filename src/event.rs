@@ -76,6 +76,16 @@ pub enum Event {
         /// Why, in a word: `an earlier step failed`, `interrupted`.
         because: &'static str,
     },
+    /// A new secret was shown where its app is known.
+    SecretTried {
+        /// Whose.
+        app: AppKey,
+        /// Whether it is the one to use now; else the old one stays in use.
+        current: bool,
+        /// Why it is not.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        failure: Option<Failure>,
+    },
     /// A service told us to wait.
     Throttled {
         /// Which directory, where it concerns one.

@@ -9,6 +9,7 @@ mod held;
 mod reader;
 #[cfg(test)]
 mod tests;
+mod trial;
 mod wallet;
 
 use std::{
@@ -26,6 +27,7 @@ use self::{
 pub use self::{
     held::{Held, held},
     reader::{Entry, Missing, Reader, Unready, enter, readers},
+    trial::{Reception, Trial, trials, try_out},
     wallet::{Shows, Wallet},
 };
 use crate::{
@@ -102,7 +104,7 @@ pub fn questions(manifest: &Manifest, plan: &Plan, seen: &Seen, now: Timestamp) 
             let inventory = seen.inventories.get(&app_plan.directory?)?.as_ref().ok()?;
             let found = inventory.apps.iter().find(|found| found.client_id == client)?;
             let record = seen.records.get(&tenant.app)?;
-            let live = secrets::newest_live(&found.secrets, Some(record), now);
+            let live = secrets::serving(&found.secrets, Some(record), now);
             let needs = tenant.connector.needs();
             let mut apis: BTreeMap<ResourceId, BTreeSet<String>> = BTreeMap::new();
             for permission in &app.permissions {

@@ -12,7 +12,7 @@ use clap::Args;
 
 use super::{
     Common,
-    apply::{Listener, records, turn, who},
+    apply::{records, turn},
     context::{Context, stdout_width},
     granting, output,
     plan::{guarded, unreadable},
@@ -21,6 +21,7 @@ use super::{
     reading,
     reading::Reading,
     status::FailOn,
+    work::{Listener, who},
 };
 use crate::{
     apply::Hands,

@@ -25,12 +25,14 @@ mod plan;
 mod proving;
 mod reading;
 mod reveal;
+mod rotate;
 mod sandbox;
 mod schema;
 mod status;
 mod tokens;
 mod validate;
 mod vault;
+mod work;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -85,7 +87,7 @@ pub(crate) struct Common {
     /// How many apps or tenants are worked on at once
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256), global = true)]
     pub(crate) parallelism: u16,
-    /// Print JSON instead of text (apply: one event a line)
+    /// Print JSON instead of text (apply, rotate: one event a line)
     #[arg(long, global = true)]
     pub(crate) json: bool,
     /// Also write a report: .json, .md, .html or .csv
@@ -199,6 +201,7 @@ enum Verb {
     Consent(consent::ConsentArgs),
     Status(status::StatusArgs),
     Explain(explain::ExplainArgs),
+    Rotate(rotate::RotateArgs),
     /// Keep what sign-ins left alive
     #[command(subcommand)]
     Tokens(tokens::TokensCommand),
@@ -229,6 +232,7 @@ impl Verb {
             Self::Consent(_) => "consent",
             Self::Status(_) => "status",
             Self::Explain(_) => "explain",
+            Self::Rotate(_) => "rotate",
             Self::Tokens(_) => "tokens",
             Self::Attest(_) => "attest",
             Self::Adopt(_) => "adopt",
@@ -247,6 +251,7 @@ impl Verb {
             self,
             Self::Plan(_)
                 | Self::Apply(_)
+                | Self::Rotate(_)
                 | Self::Status(_)
                 | Self::Adopt(_)
                 | Self::Offboard(_)
@@ -382,6 +387,7 @@ async fn run(common: Common, verb: Verb) -> Result<Verdict, Trouble> {
         Verb::Consent(args) => consent::run(args, common).await,
         Verb::Status(args) => status::run(args, common).await,
         Verb::Explain(args) => explain::run(args, common).await,
+        Verb::Rotate(args) => rotate::run(args, common).await,
         Verb::Tokens(tokens::TokensCommand::Refresh) => tokens::refresh(common).await,
         Verb::Attest(args) => attest::run(args, common).await,
         Verb::Adopt(args) => adopt::run(args, common).await,

@@ -7,10 +7,11 @@ use jiff::Timestamp;
 
 use super::{
     Common,
-    apply::{Listener, turn},
+    apply::turn,
     context::{Context, stdout_width, vault_trouble},
     output,
     plan::guarded,
+    work::{Listener, who_is},
 };
 use crate::{
     entra::Operator,
@@ -351,7 +352,7 @@ async fn carry_out(
     let operator = &reading.operator;
     let permit = approved.permit().clone();
     let writer = Writer::new(network, cloud, plan.directory, operator, permit).map_err(cannot)?;
-    let who = super::apply::who_is(operator, plan.home).await;
+    let who = who_is(operator, plan.home).await;
     let witness = reading.value.as_ref().map(|(client, value)| Witness { client: *client, value });
     let hands = Hands {
         ways: Ways { network, cloud, operator },

@@ -40,6 +40,9 @@ pub(super) struct PlanArgs {
     /// Plan to make new secrets for apps whose vault is lost
     #[arg(long)]
     reissue: bool,
+    /// Plan to remove secrets that are not ours: named in the plan, never removed otherwise
+    #[arg(long)]
+    remove_foreign: bool,
     /// Plan what would be due on this day, if nobody did anything until then
     #[arg(long, value_name = "DATE", value_parser = super::status::moment, conflicts_with = "out")]
     as_of: Option<Timestamp>,
@@ -69,9 +72,13 @@ impl Limit {
 pub(super) async fn run(args: PlanArgs, common: Common) -> Result<Verdict, Trouble> {
     let context = Context::open(common).await?;
     let vault = context.vault().await?;
-    let most_changes = args.limit.most_changes();
-    let (reissue, as_of) = (args.reissue, args.as_of);
-    let wish = Wish { reissue, most_changes, as_of, ..Wish::default() };
+    let wish = Wish {
+        reissue: args.reissue,
+        remove_foreign: args.remove_foreign,
+        most_changes: args.limit.most_changes(),
+        as_of: args.as_of,
+        ..Wish::default()
+    };
     let reading = reading::read(&context, &vault, wish).await?;
     super::status::ahead(args.as_of, reading.seen.clock(reading.now))?;
     let plan = &reading.plan;
@@ -81,7 +88,7 @@ pub(super) async fn run(args: PlanArgs, common: Common) -> Result<Verdict, Troub
             plan,
             &context.common.place(),
             context.is_sandbox(),
-            args.reissue,
+            &reading.seen.wish,
         ));
     } else {
         let title = format!("Plan for fleet {}", plan.fleet);
@@ -103,7 +110,7 @@ pub(super) async fn run(args: PlanArgs, common: Common) -> Result<Verdict, Troub
             plan,
             &context.common.place(),
             context.is_sandbox(),
-            args.reissue,
+            &reading.seen.wish,
         )),
         Kind::Markdown => file::plan_markdown(plan, &whole(), context.is_sandbox()),
         Kind::Html => html::plan(plan, &whole(), context.is_sandbox()),
@@ -124,7 +131,7 @@ fn save(context: &Context, reading: &Reading, path: &Path) -> Result<(), Trouble
         plan,
         &context.common.place(),
         context.is_sandbox(),
-        reading.seen.wish.reissue,
+        &reading.seen.wish,
     ));
     file::save(path, &text).map_err(|error| {
         Trouble::new(Verdict::Failed, format!("the plan was not saved to {}", path.display()))

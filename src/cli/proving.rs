@@ -4,13 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::{context::Context, reading::Reading};
+use super::{
+    apply::records,
+    context::{Context, vault_trouble},
+    reading::Reading,
+};
 use crate::{
     entra::UserToken,
     event::Event,
+    failure::{Cause, Failure},
     ids::{AppKey, Nonce, TenantKey},
-    prove::{self, Asking, Keeper, Wallet},
-    report::{progress::Phase, tokens},
+    prove::{self, Asking, Keeper, Reception, Trial, Wallet},
+    report::{error::Trouble, progress::Phase, tokens},
     status::{self, FacetName, Proofs, RefreshProof, State, Status, TokenProof, WaitingFor},
     vault::{ConsentSeen, CredentialState, TenantSeen, Vault, VaultError, VaultWriter},
 };
@@ -171,6 +176,57 @@ pub(super) async fn ask(
     }
 }
 
+/// Shows each new secret where its app is known, and lets those that are accepted take the places of
+/// the old ones: only then anybody uses them. Gives back those that are not the ones to use yet.
+///
+/// # Errors
+/// The vault could not be written or read.
+pub(super) async fn succeed(
+    context: &Context,
+    vault: &VaultWriter,
+    reading: &mut Reading,
+) -> Result<BTreeMap<AppKey, Failure>, Trouble> {
+    let Context { manifest, network, cloud, stop, .. } = context;
+    let doing = "the vault could not remember which secret is the one to use";
+    let trials = prove::trials(manifest, &reading.plan, &reading.seen, reading.now);
+    if trials.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let asking = Asking {
+        network,
+        cloud,
+        wallet: Wallet { vault, issuers: &context.issuers },
+        keeper: Keeper::Writer(vault),
+        fresh: &BTreeMap::new(),
+        parallelism: usize::from(context.common.parallelism),
+        stop,
+        on_tenant: &|_| {},
+    };
+    let mut received = prove::try_out(&asking, &trials).await;
+    let mut not_yet = BTreeMap::new();
+    for Trial { app, nonce, .. } in trials {
+        let untold = || Reception::NotYet(Failure::new(Cause::Interrupted, "it was not tried"));
+        let reception = received.remove(&app).unwrap_or_else(untold);
+        let event = |current, failure| Event::SecretTried { app: app.clone(), current, failure };
+        let accepted = match reception {
+            Reception::NotYet(failure) => {
+                context.events.say(event(false, Some(failure.clone())));
+                not_yet.insert(app, failure);
+                continue;
+            }
+            Reception::Accepted => true,
+            Reception::Nowhere => false,
+        };
+        let at = reading.now;
+        let succeed = vault.change(&app, move |record| record.succeed(&nonce, accepted, at));
+        succeed.await.map_err(|error| vault_trouble(doing, &error))?;
+        context.events.say(event(true, None));
+    }
+    reading.seen.records = records(vault).await?;
+    reading.plan_again(context);
+    Ok(not_yet)
+}
+
 /// Remembers what was seen: which secrets were accepted, and how each facet is since when.
 ///
 /// # Errors
@@ -186,7 +242,7 @@ pub(super) async fn remember(
             credential.state == CredentialState::Stored && nonces.contains(&credential.nonce)
         });
         if news {
-            let nonces = nonces.clone();
+            let (nonces, at) = (nonces.clone(), reading.now);
             vault
                 .change(app, move |record| {
                     for credential in record.secrets_mut() {
@@ -194,6 +250,7 @@ pub(super) async fn remember(
                             && nonces.contains(&credential.nonce)
                         {
                             credential.state = CredentialState::Proved;
+                            credential.since.get_or_insert(at);
                         }
                     }
                 })

@@ -71,13 +71,17 @@ pub(super) fn stopped(signal: Signal) -> Trouble {
     Trouble::new(Verdict::Stopped(signal), "told to stop while reading; nothing was changed")
 }
 
-async fn read_all(context: &Context, vault: &Vault, wish: Wish) -> Result<Reading, Trouble> {
+async fn read_all(context: &Context, vault: &Vault, mut wish: Wish) -> Result<Reading, Trouble> {
     let Context { manifest, scope, cloud, .. } = context;
     let operator = context.operator().await?;
     let records = vault
         .records()
         .await
         .map_err(|error| vault_trouble("the vault's records cannot be read", &error))?;
+    if let Some(rotate) = &mut wish.rotate {
+        let held = records.values().flat_map(|record| record.secrets());
+        rotate.old.extend(held.map(|credential| credential.nonce.clone()));
+    }
     let home = context.home().await.map_err(|failure| {
         let named = &context.manifest.home.tenant;
         Trouble::of(format!("the provider's directory {named} could not be looked up"), &failure)
@@ -382,7 +386,7 @@ async fn inventory(
             inventories: BTreeMap::from([(directory, Ok(first))]),
             records: records.clone(),
             vault: seen.vault,
-            wish: seen.wish,
+            wish: seen.wish.clone(),
         };
         let now = first_seen.now(now);
         plan::plan(manifest, scope, cloud, &first_seen, now).needs(manifest)

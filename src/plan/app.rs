@@ -457,7 +457,15 @@ fn credentials(
         plan.target.client_id().is_some_and(|client| record.client_id == Some(client))
             || record.client_id.is_none()
     });
-    let mut decided = secrets::decide(found, of_this_app, seen.vault, &wanted.secret, now);
+    if seen.wish.rotate.is_some() {
+        // Whoever asks for new secrets asks for nothing else.
+        plan.steps.clear();
+        if !matches!(state, State::Found { .. }) {
+            return;
+        }
+    }
+    let mut decided =
+        secrets::decide(found, of_this_app, seen.vault, &wanted.secret, &seen.wish, now);
     plan.foreign.secrets = std::mem::take(&mut decided.foreign);
     let needs_secret = match &wanted.credential {
         Credential::Secret | Credential::Certificate => true,
@@ -465,6 +473,7 @@ fn credentials(
     };
     if !needs_secret {
         decided.steps.retain(|step| !matches!(step, Step::AddSecret { .. }));
+        decided.diagnostics.clear();
         plan.diagnostics.extend(federated::secrets_left(found, of_this_app, now));
     }
 
@@ -497,10 +506,17 @@ fn credentials(
     let created = state.app().and_then(|app| app.created).unwrap_or(now);
     let object = state.app().map(|app| app.object_id);
     secrets::obey(&mut decided, &inventory.policies, object, created, now);
+    plan.foreign.secrets.retain(|foreign| {
+        !decided.steps.iter().any(
+            |step| matches!(step, Step::RemoveSecret { key_id, .. } if *key_id == foreign.key_id),
+        )
+    });
     plan.steps.append(&mut decided.steps);
     plan.diagnostics.append(&mut decided.diagnostics);
-    let trusts = state.app().and_then(|app| app.federated.as_deref());
-    federated::trust(plan, &wanted.credential, trusts.unwrap_or_default());
+    if seen.wish.rotate.is_none() {
+        let trusts = state.app().and_then(|app| app.federated.as_deref());
+        federated::trust(plan, &wanted.credential, trusts.unwrap_or_default());
+    }
     if !plan.foreign.is_empty() {
         plan.diagnostics.push(Diagnostic::new(Code::ForeignKept, kept(&plan.foreign)));
     }

@@ -49,6 +49,8 @@ codes! {
     PolicyMayForbid = "policy-may-forbid", Warning;
     /// A policy makes the secret live shorter than the manifest asks.
     SecretShortened = "secret-shortened-by-policy", Warning;
+    /// What is there now is removed in this run.
+    OldRevoked = "old-secrets-revoked", Warning;
     /// Policies could not be read.
     PoliciesUnknown = "policies-unknown", Notice;
     /// The bin could not be read.

@@ -156,7 +156,7 @@ impl View<'_> {
             Credential::Federated(_) => return None,
         }
         let found = self.found.map_or(&[][..], |found| found.secrets.as_slice());
-        let live = secrets::newest_live(found, self.record, self.checked_at);
+        let live = secrets::serving(found, self.record, self.checked_at);
         let ended = || {
             let all = self.record.into_iter().flat_map(Record::secrets);
             all.filter(|held| held.state.has_value()).max_by_key(|held| held.end)

@@ -17,12 +17,14 @@ pub mod marks;
 pub mod offboard;
 mod permit;
 mod policies;
+mod retire;
 mod saved;
 pub mod secrets;
 mod seen;
 pub mod step;
 mod tenant;
 mod unseen;
+mod wish;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -39,7 +41,8 @@ use self::{
 pub use self::{
     permit::Permit,
     saved::{NotAPlan, SavedPlan},
-    seen::{Percent, Resolved, Seen, Wish},
+    seen::{Resolved, Seen},
+    wish::{Fate, Percent, Rotate, Wish},
 };
 use crate::{
     cloud::Cloud,
@@ -313,7 +316,7 @@ pub fn plan(
         .filter_map(|key| manifest.apps.get(key))
         .map(|wanted| (wanted.key.clone(), planned(wanted)))
         .collect();
-    let tenants = scope
+    let mut tenants: BTreeMap<_, _> = scope
         .tenants
         .iter()
         .filter_map(|key| manifest.tenants.get(key))
@@ -322,6 +325,10 @@ pub fn plan(
             (wanted.key.clone(), tenant::plan(manifest, wanted, app, cloud, seen))
         })
         .collect();
+    if seen.wish.rotate.is_some() {
+        // Whoever asks for new secrets grants nothing by the way.
+        tenants.values_mut().for_each(|tenant: &mut TenantPlan| tenant.steps.clear());
+    }
     let mut plan = Plan {
         fleet: manifest.fleet.clone(),
         home: seen.home,
@@ -536,13 +543,13 @@ impl Plan {
         self.diagnostics.iter().filter(unseen).map(line).collect()
     }
 
-    /// Whether an app would be changed by more than a secret.
+    /// Whether an app would be changed by more than a secret of ours.
     fn changes(app: &AppPlan) -> bool {
         app.steps.iter().any(|step| match step {
             Step::PatchApplication { .. } => true,
+            Step::RemoveSecret { reason, .. } => !reason.is_cleaning(),
             Step::RestoreApplication { .. }
             | Step::CreateApplication { .. }
-            | Step::RemoveSecret { .. }
             | Step::AddSecret { .. }
             | Step::AddFederated { .. }
             | Step::UpdateFederated { .. }

@@ -73,6 +73,8 @@ pub struct SavedPlan {
     sandbox: bool,
     /// Whether lost vaults' secrets were to be made anew.
     pub reissue: bool,
+    /// Whether foreign secrets were to go.
+    pub remove_foreign: bool,
     partial: bool,
     shard: Option<Shard>,
     tenants: BTreeMap<TenantKey, Vec<Value>>,
@@ -89,6 +91,8 @@ struct Document {
     vault: VaultId,
     sandbox: bool,
     reissue: bool,
+    #[serde(default)]
+    remove_foreign: bool,
     partial: bool,
     #[serde(default)]
     shard: Option<Shard>,
@@ -146,6 +150,7 @@ impl SavedPlan {
             vault,
             sandbox,
             reissue,
+            remove_foreign,
             partial,
             shard,
             checksum,
@@ -175,7 +180,19 @@ impl SavedPlan {
         if fingerprint(&fleet, (home, vault), shard, &deeds) != checksum {
             return Err(NotAPlan::Altered);
         }
-        Ok(Self { fleet, home, vault, sandbox, reissue, partial, shard, tenants, checksum, apps })
+        Ok(Self {
+            fleet,
+            home,
+            vault,
+            sandbox,
+            reissue,
+            remove_foreign,
+            partial,
+            shard,
+            tenants,
+            checksum,
+            apps,
+        })
     }
 
     /// The checksum.

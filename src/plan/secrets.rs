@@ -4,16 +4,18 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
+    Fate, Wish,
     diagnostic::{Code, Diagnostic},
     policies::forbidden,
-    step::{Cap, ForeignSecret, SecretReason, Step},
+    retire,
+    step::{Cap, ForeignSecret, RemovalReason, SecretReason, Step},
 };
 use crate::{
-    ids::{Application, ObjectId, VaultId},
+    ids::{Application, KeyId, Nonce, ObjectId, VaultId},
     inventory::{FoundSecret, Policies, Policy, RestrictionKind, Sight},
     lifetime::Lifetime,
     manifest::SecretRule,
-    vault::{CredentialRecord, CredentialState, Ownership, Record, recognise},
+    vault::{CredentialRecord, Ownership, Record, recognise},
 };
 
 /// A directory may not show a credential it has just made for about this long
@@ -23,38 +25,65 @@ const UNSEEN_FOR: SignedDuration = SignedDuration::from_mins(2);
 /// What the secrets of one app amount to.
 #[derive(Debug, Default)]
 pub(super) struct Secrets {
-    /// Removals first, then at most one addition.
+    /// What is lost goes first, then comes at most one addition, then go those that have had their
+    /// day.
     pub(super) steps: Vec<Step>,
+    /// Whether one of ours lives and stands already.
+    stands: bool,
     pub(super) foreign: Vec<ForeignSecret>,
     pub(super) diagnostics: Vec<Diagnostic>,
     /// Every credential of ours on the app was made by another vault, and there is at least one.
     pub(super) only_another_vault: Option<VaultId>,
 }
 
-/// The live credential of ours that ends last, if the app has one.
-pub fn newest_live<'a>(
+/// The youngest secret of ours that lives and that no successor has replaced, if the app has one.
+fn newest_live<'a>(
     found: &[FoundSecret],
     record: Option<&'a Record>,
     now: Timestamp,
 ) -> Option<&'a CredentialRecord> {
     record?
         .secrets()
-        .filter(|held| holds_value(held))
+        .filter(|held| held.state.stands())
         .filter(|held| held.end.is_some_and(|end| end > now))
         .filter(|held| is_there(held, found, now))
-        .max_by_key(|held| held.end)
+        .max_by_key(|held| (held.born(), held.end))
+}
+
+/// The secret to use, of those that the directory has: while the youngest was not accepted yet, one
+/// that it is to succeed.
+pub fn serving<'a>(
+    found: &[FoundSecret],
+    record: Option<&'a Record>,
+    now: Timestamp,
+) -> Option<&'a CredentialRecord> {
+    record?
+        .secrets()
+        .filter(|held| held.end.is_some() && is_there(held, found, now))
+        .filter_map(|held| Some((held.preference(now)?, held)))
+        .max_by(|(one, _), (other, _)| one.cmp(other))
+        .map(|(_, held)| held)
+}
+
+/// The secret that is to take the place of others once it is accepted.
+pub fn heir<'a>(
+    found: &[FoundSecret],
+    record: Option<&'a Record>,
+    now: Timestamp,
+) -> Option<&'a CredentialRecord> {
+    let newest = newest_live(found, record, now)?;
+    let replaced =
+        |held: &CredentialRecord| held.state.has_value() && held.end.is_some_and(|end| end > now);
+    let stands = |held: &CredentialRecord| {
+        held.nonce != newest.nonce
+            && replaced(held)
+            && (held.state.stands() || !newest.is_settled())
+    };
+    record?.secrets().any(stands).then_some(newest)
 }
 
 fn has_value_of(record: &Record, secret: &FoundSecret) -> bool {
     record.secrets().any(|held| held.key_id == Some(secret.key_id) && held.state.has_value())
-}
-
-fn holds_value(held: &CredentialRecord) -> bool {
-    match held.state {
-        CredentialState::Stored | CredentialState::Proved => true,
-        // A retiring one still opens the door, but it is on its way out.
-        CredentialState::Intended | CredentialState::Retiring => false,
-    }
 }
 
 /// Whether the directory has the credential: it shows it, or may not show it yet.
@@ -77,6 +106,7 @@ pub(super) fn decide(
     record: Option<&Record>,
     vault: VaultId,
     rule: &SecretRule,
+    wish: &Wish,
     now: Timestamp,
 ) -> Secrets {
     let mut secrets = Secrets::default();
@@ -94,7 +124,7 @@ pub(super) fn decide(
             Ownership::OursIntended { nonce } | Ownership::OursUnknown { nonce } => {
                 ours += 1;
                 lost = true;
-                secrets.steps.push(Step::RemoveSecret { key_id: secret.key_id, nonce });
+                secrets.steps.push(removal(secret.key_id, nonce, RemovalReason::ValueLost));
             }
             Ownership::OtherVault(maker) => {
                 other = Some(maker);
@@ -105,20 +135,64 @@ pub(super) fn decide(
     }
     secrets.only_another_vault = other.filter(|_| ours == 0);
 
+    let rotated = wish.rotate.as_ref();
     let reason = match newest_live(found, record, now) {
         Some(held) => {
+            secrets.stands = true;
             let due = held
                 .end
                 .zip(held.start)
                 .is_some_and(|(end, start)| renewal_starts(rule, start, end) <= now);
-            due.then_some(SecretReason::Renewal)
+            let asked = rotated.is_some_and(|rotate| rotate.old.contains(&held.nonce));
+            let reason = if due { SecretReason::Renewal } else { SecretReason::Asked };
+            (due || asked).then_some(reason)
         }
         None => Some(missing_because(record, found, lost, now)),
     };
     if let Some(reason) = reason {
         secrets.steps.push(Step::AddSecret { lifetime: rule.lifetime, reason, capped_by: None });
     }
+    let revoked = rotated.filter(|rotate| rotate.fate == Fate::Revoked).map(|rotate| &rotate.old);
+    if let Some(record) = record {
+        let is_there = |held: &CredentialRecord| is_there(held, found, now);
+        let all: Vec<_> = record.secrets().collect();
+        let gone = retire::due(&all, is_there, rule.overlap, revoked, now);
+        secrets
+            .steps
+            .extend(gone.into_iter().map(|(key, nonce, reason)| removal(key, nonce, reason)));
+        let held = |old: &&CredentialRecord| old.state.has_value() && is_there(old);
+        let old = record.secrets().filter(held).filter(|held| {
+            revoked.is_some_and(|old| reason.is_some() && old.contains(&held.nonce))
+        });
+        secrets.diagnostics.extend(will_be_revoked(old.count()));
+    }
+    if wish.remove_foreign {
+        secrets.steps.extend(secrets.foreign.iter().map(|foreign| Step::RemoveSecret {
+            key_id: foreign.key_id,
+            nonce: None,
+            display_name: foreign.display_name.clone(),
+            reason: RemovalReason::Foreign,
+        }));
+    }
     secrets
+}
+
+fn removal(key_id: KeyId, nonce: Nonce, reason: RemovalReason) -> Step {
+    Step::RemoveSecret { key_id, nonce: Some(nonce), display_name: None, reason }
+}
+
+/// What a plan cannot hold as a step yet: whether the new one is accepted shows only when it is
+/// there.
+fn will_be_revoked(old: usize) -> Option<Diagnostic> {
+    let what = match old {
+        0 => return None,
+        1 => "the secret of ours that is there now is".to_owned(),
+        many => format!("the {many} secrets of ours that are there now are"),
+    };
+    Some(Diagnostic::new(
+        Code::OldRevoked,
+        format!("{what} removed in this same run, as soon as the new one is accepted"),
+    ))
 }
 
 fn missing_because(
@@ -128,7 +202,7 @@ fn missing_because(
     now: Timestamp,
 ) -> SecretReason {
     let held: Vec<_> =
-        record.iter().flat_map(|r| r.secrets()).filter(|held| holds_value(held)).collect();
+        record.iter().flat_map(|r| r.secrets()).filter(|held| held.state.stands()).collect();
     if held.iter().any(|c| c.end.is_some_and(|end| end <= now) && is_there(c, found, now)) {
         SecretReason::Expired
     } else if !held.is_empty() {
@@ -190,6 +264,15 @@ pub(super) fn obey(
                 ));
                 if restriction.exempt.is_empty() {
                     secrets.steps.remove(position);
+                    if !secrets.stands {
+                        // Whatever goes now might be the last that opens a door.
+                        secrets.steps.retain(|step| {
+                            matches!(
+                                step,
+                                Step::RemoveSecret { reason: RemovalReason::ValueLost, .. }
+                            )
+                        });
+                    }
                     return;
                 }
             }

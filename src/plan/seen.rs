@@ -1,13 +1,13 @@
-//! All that was read before planning, and what the operator said.
+//! All that was read before planning.
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::AppPlan;
+use super::{AppPlan, Wish};
 use crate::{
     failure::Failure,
-    ids::{ClientId, TenantId, TenantKey, VaultId},
+    ids::{TenantId, TenantKey, VaultId},
     inventory::{FoundApp, Inventories},
     manifest::{App, Layout},
     vault::Records,
@@ -38,23 +38,6 @@ pub struct Seen {
     /// What the operator said.
     pub wish: Wish,
 }
-
-/// What the operator said about changes, beyond the manifest.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Wish {
-    /// A lost vault's secrets shall be issued again.
-    pub reissue: bool,
-    /// This app shall become the one in scope, which does not exist yet.
-    pub adopt: Option<ClientId>,
-    /// How many of the existing apps may be changed at once; nothing where none are to be.
-    pub most_changes: Option<Percent>,
-    /// A day ahead: plan what would be due then, if nobody did anything until then.
-    pub as_of: Option<Timestamp>,
-}
-
-/// A share of the existing apps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Percent(pub u8);
 
 impl Seen {
     /// The day ahead that was asked about; else what the clock says.

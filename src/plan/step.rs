@@ -65,6 +65,34 @@ pub enum SecretReason {
     ValueLost,
     /// The vault holds one that the directory no longer knows.
     RemovedOutside,
+    /// Somebody asked for it.
+    Asked,
+}
+
+/// Why a secret is removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RemovalReason {
+    /// It is ours, and nobody holds its value.
+    ValueLost,
+    /// Its successor is in use, and the overlap is over.
+    Retired,
+    /// It has ended.
+    Expired,
+    /// Somebody asked that nothing older than this run be left.
+    Revoked,
+    /// It is not ours, and somebody asked that it be removed all the same.
+    Foreign,
+}
+
+impl RemovalReason {
+    /// Whether it takes away what is of no use to anybody, so that nobody has to wonder at many.
+    pub const fn is_cleaning(self) -> bool {
+        match self {
+            Self::ValueLost | Self::Retired | Self::Expired | Self::Revoked => true,
+            Self::Foreign => false,
+        }
+    }
 }
 
 /// A policy that makes a secret live shorter than the manifest asks.
@@ -107,12 +135,18 @@ pub enum Step {
         /// Never empty.
         edits: Vec<Edit>,
     },
-    /// Removes a secret of ours whose value nobody holds.
+    /// Removes a secret, and its value from the vault where that holds one.
     RemoveSecret {
         /// Which.
         key_id: KeyId,
-        /// By what it was recognised.
-        nonce: Nonce,
+        /// By what it was recognised; a foreign one by nothing.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        nonce: Option<Nonce>,
+        /// What its maker called it, where it is not ours.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        display_name: Option<String>,
+        /// Why.
+        reason: RemovalReason,
     },
     /// Makes a secret and puts its value into the vault.
     AddSecret {

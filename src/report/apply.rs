@@ -20,7 +20,7 @@ fn doing(step: &str) -> &'static str {
         "restore-application" => "restore the app",
         "create-application" => "create the app",
         "patch-application" => "change the app",
-        "remove-secret" => "remove a client secret of ours whose value was lost",
+        "remove-secret" => "remove a client secret",
         "add-secret" => "add a client secret",
         "add-owner" => "add an owner",
         "remove-marks" => "take our tags off the app",
@@ -47,6 +47,20 @@ pub fn failed_line(
     paper.say(2, None, &failure.line());
     if let Some(hint) = &failure.hint {
         paper.say(2, Some(word(Ink::Bold, "Do:")), hint);
+    }
+    paper.into_text()
+}
+
+/// New secrets that are not the ones to use yet; nothing where there are none.
+pub fn not_yet(apps: &BTreeMap<AppKey, Failure>) -> String {
+    let mut paper = Paper::new(100);
+    for (app, failure) in apps {
+        let line = format!(
+            "{app}: the new secret is stored and not in use yet, the old one stays in use; the next \
+             run tries again ({})",
+            failure.line()
+        );
+        paper.say(0, Some(word(Ink::Wait, "warning:")), &line);
     }
     paper.into_text()
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::forecast;
 use crate::{
     ids::FleetName,
-    plan::{Ahead, AppPlan, Plan, TenantPlan},
+    plan::{Ahead, AppPlan, Plan, TenantPlan, Wish},
     status::{Change, Left, Status},
 };
 
@@ -19,9 +19,12 @@ pub(super) fn value(data: &impl Serialize) -> Value {
     serde_json::to_value(data).unwrap_or(Value::Null)
 }
 
-/// A plan as JSON. `place` are the flags that lead a command to its fleet, `sandbox` says whether it was made against the sandbox, `reissue` whether a lost
-/// vault's secrets were to be made anew.
-pub fn plan(plan: &Plan, place: &str, sandbox: bool, reissue: bool) -> Value {
+/// A plan as JSON. `place` are the flags that lead a command to its fleet, `sandbox` says whether it
+/// was made against the sandbox, `wish` what was asked for.
+pub fn plan(plan: &Plan, place: &str, sandbox: bool, wish: &Wish) -> Value {
+    // Taken apart without `..`: a saved plan must be made again from the same wish. What `rotate`
+    // and `adopt` ask for is never saved.
+    let Wish { reissue, remove_foreign, rotate: _, adopt: _, most_changes: _, as_of: _ } = wish;
     let apps: Vec<Value> = plan.apps.values().map(app).collect();
     let tenants: Vec<Value> = plan.tenants.values().map(tenant).collect();
     let mut document = json!({
@@ -33,6 +36,7 @@ pub fn plan(plan: &Plan, place: &str, sandbox: bool, reissue: bool) -> Value {
         "partial": plan.partial,
         "shard": plan.shard,
         "reissue": reissue,
+        "removeForeign": remove_foreign,
         "checksum": plan.checksum(),
         "apps": apps,
         "tenants": tenants,

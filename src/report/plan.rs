@@ -9,7 +9,7 @@ use crate::{
         diagnostic::{Code, Diagnostic, Severity},
         grant::{Grant, Whose},
         manual::ManualKind,
-        step::{Edit, SecretReason, Step},
+        step::{Edit, RemovalReason, SecretReason, Step},
     },
     registration::Federated,
 };
@@ -280,11 +280,23 @@ fn write_step(paper: &mut Paper, indent: usize, step: &Step) {
                 }
             }
         }
-        Step::RemoveSecret { .. } => paper.say(
-            indent,
-            Some(word(Ink::Bad, "-")),
-            "client secret  one of ours whose value was lost before it was stored",
-        ),
+        Step::RemoveSecret { key_id, nonce: _, display_name, reason } => {
+            let which = match reason {
+                RemovalReason::ValueLost => {
+                    "one of ours whose value was lost before it was stored".to_owned()
+                }
+                RemovalReason::Retired => {
+                    "the old one: its successor is in use, the overlap is over".to_owned()
+                }
+                RemovalReason::Expired => "one of ours that has expired".to_owned(),
+                RemovalReason::Revoked => "an old one, as was asked for".to_owned(),
+                RemovalReason::Foreign => match display_name {
+                    Some(name) => format!("\"{name}\" ({key_id}), which is not ours"),
+                    None => format!("{key_id}, which has no name and is not ours"),
+                },
+            };
+            paper.say(indent, Some(word(Ink::Bad, "-")), &format!("client secret  {which}"));
+        }
         Step::AddSecret { lifetime, reason, capped_by } => {
             let because = match reason {
                 SecretReason::First => "",
@@ -292,6 +304,7 @@ fn write_step(paper: &mut Paper, indent: usize, step: &Step) {
                 SecretReason::Expired => ", because the old one has expired",
                 SecretReason::ValueLost => ", because the value of the old one was lost",
                 SecretReason::RemovedOutside => ", because somebody removed the old one",
+                SecretReason::Asked => ", beside the one that is there, as was asked for",
             };
             let cap = capped_by.as_ref().map_or_else(String::new, |cap| {
                 format!(" instead of {}: policy \"{}\" caps it", cap.wanted, cap.policy)

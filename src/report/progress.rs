@@ -108,6 +108,7 @@ impl Bar {
             | Event::ConsentDenied { .. }
             | Event::Proved { .. }
             | Event::Offboarded { .. }
+            | Event::SecretTried { .. }
             | Event::Summary { .. } => {}
         }
     }

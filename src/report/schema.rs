@@ -103,6 +103,9 @@ pub fn plan() -> Value {
             "reason": text(),
             "name": text(),
             "owner": guid(),
+            "keyId": guid(),
+            "nonce": text(),
+            "displayName": text(),
         }),
     );
     let grant = object(
@@ -157,6 +160,7 @@ pub fn plan() -> Value {
                 "partial": { "type": "boolean" },
                 "shard": or_null(text()),
                 "reissue": { "type": "boolean" },
+                "removeForeign": { "type": "boolean" },
                 "diagnostics": list(diagnostic()),
                 "asOf": moment(),
                 "due": list(due()),
@@ -209,8 +213,8 @@ pub fn event() -> Value {
                 "at": moment(),
                 "type": words([
                     "planned", "step-started", "step-done", "step-failed", "step-skipped",
-                    "throttled", "consent-link", "consent-granted", "consent-denied", "proved",
-                    "offboarded", "summary",
+                    "secret-tried", "throttled", "consent-link", "consent-granted", "consent-denied",
+                    "proved", "offboarded", "summary",
                 ]),
             }),
             json!({
@@ -222,6 +226,7 @@ pub fn event() -> Value {
                 "ends": moment(),
                 "failure": failure(),
                 "because": text(),
+                "current": { "type": "boolean" },
                 "directory": guid(),
                 "seconds": count(),
                 "kind": words(MANUALS),

@@ -41,7 +41,8 @@ pub(super) struct View<'a> {
 }
 
 /// What a refused token request says of consent.
-pub(super) enum Refusal {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
     /// The app is not known in that directory: nobody consented.
     NotConsented,
     /// The API is not known there, or the app was granted nothing of it.
@@ -58,8 +59,9 @@ pub(super) enum Refusal {
     Other,
 }
 
-/// Codes: <https://learn.microsoft.com/en-us/entra/identity-platform/reference-error-codes>.
-pub(super) fn refusal(failure: &Failure) -> Refusal {
+/// Reads a refusal by its code
+/// (<https://learn.microsoft.com/en-us/entra/identity-platform/reference-error-codes>).
+pub fn refusal(failure: &Failure) -> Refusal {
     match failure.code.as_deref() {
         Some("AADSTS7000229" | "AADSTS700016") => Refusal::NotConsented,
         Some("AADSTS500011" | "AADSTS650052" | "AADSTS65001") => Refusal::NoSuchApi,
@@ -237,7 +239,7 @@ impl View<'_> {
     /// The credential that a SIEM would be given, where there is one.
     pub(super) fn live(&self) -> Option<&CredentialRecord> {
         let found = self.found.map_or(&[][..], |app| app.secrets.as_slice());
-        secrets::newest_live(found, self.record, self.occasion.checked_at)
+        secrets::serving(found, self.record, self.occasion.checked_at)
     }
 
     fn secret(&self) -> Facet {

@@ -29,6 +29,7 @@ use url::Url;
 pub use self::{
     changes::{Change, Is, Was, changes},
     death::{Death, refresh_death},
+    facets::{Refusal, refusal},
     left::Left,
     merge::{Merged, NotMerged, Part, merge},
     overall::Overall,

@@ -10,7 +10,7 @@ use crate::{
     secret::Secret,
     vault::{
         AuditEntry, Keeping, NewVault, Place, Record, Records, Vault, VaultError, VaultWriter,
-        record::CredentialRecord,
+        credential::CredentialRecord,
     },
 };
 

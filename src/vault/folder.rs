@@ -19,11 +19,12 @@ use crate::{
     ids::{AppKey, FleetName, Nonce, TenantKey, VaultId},
     secret::Secret,
     vault::{
+        credential::NewRefreshToken,
         disk,
         error::{Damage, VaultError},
         format::{self, AppFile},
         keys,
-        record::{Contradiction, NewRefreshToken, Record, Records},
+        record::{Contradiction, Record, Records},
         seal::{self, Label, NotOpened},
         tenant::TenantSeen,
     },

@@ -14,6 +14,7 @@ use crate::{
 
 mod audit;
 mod copy;
+mod credential;
 mod disk;
 mod error;
 mod folder;
@@ -35,6 +36,9 @@ mod writer;
 
 pub use audit::AuditEntry;
 pub use copy::CopyReport;
+pub use credential::{
+    CredentialKind, CredentialRecord, CredentialState, NewRefreshToken, REFRESH_TOKEN_LIVES,
+};
 pub use error::{Damage, KeyOrigin, KeyTrouble, Place, Severity, VaultError};
 pub use health::Health;
 pub use init::{InitReport, NewVault};
@@ -44,10 +48,7 @@ pub use keys::{
 };
 pub use leftover::{Erased, Leftover};
 pub use lock::Holder;
-pub use record::{
-    Contradiction, CredentialKind, CredentialRecord, CredentialState, Federation, NewRefreshToken,
-    Ownership, REFRESH_TOKEN_LIVES, Record, Records, recognise,
-};
+pub use record::{Contradiction, Federation, Ownership, Record, Records, recognise};
 pub use tenant::{
     Attestation, AttestedOutcome, ConsentDenied, ConsentSeen, FacetMemory, TenantRecord, TenantSeen,
 };

@@ -3,22 +3,20 @@
 //! Pure data and pure questions about it. Graph is the judge of what exists; a record holds only
 //! what Graph never tells twice, and what makes our own things recognisable.
 
-use std::{
-    cmp::Reverse,
-    collections::{BTreeMap, BTreeSet},
-};
+use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use crate::{
     ids::{
-        AppKey, Application, ClientId, CredentialName, KeyId, Nonce, ObjectId, TenantId, TenantKey,
+        AppKey, Application, ClientId, CredentialName, Nonce, ObjectId, TenantId, TenantKey,
         UniqueName, VaultId,
     },
-    secret::Secret,
-    vault::tenant::{TenantRecord, TenantSeen},
+    vault::{
+        credential::{CredentialKind, CredentialRecord, CredentialState, NewRefreshToken},
+        tenant::{TenantRecord, TenantSeen},
+    },
 };
 
 /// Every record of a vault.
@@ -64,141 +62,6 @@ pub enum Federation {
 impl Federation {
     const fn is_none(&self) -> bool {
         matches!(self, Self::None)
-    }
-}
-
-/// A credential of ours: everything but its value.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct CredentialRecord {
-    /// What stands in its display name.
-    pub nonce: Nonce,
-    /// What it is.
-    pub kind: CredentialKind,
-    /// How far it has come.
-    pub state: CredentialState,
-    /// When we set out to make it.
-    pub intended_at: Timestamp,
-    /// `keyId`, as the directory answered.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub key_id: Option<KeyId>,
-    /// `startDateTime`, as the directory answered.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub start: Option<Timestamp>,
-    /// `endDateTime`, as the directory answered; of a refresh token, when it dies unused.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub end: Option<Timestamp>,
-    /// Of a refresh token: the tenant it reads. A secret is its app's, and names none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tenant: Option<TenantKey>,
-    /// Of a refresh token: who signed in, as the token named them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub user: Option<String>,
-    /// Of a refresh token: their object id in the tenant's directory.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub object: Option<Uuid>,
-    /// Of a refresh token: the directory roles beyond reading that it was kept in spite of, by the
-    /// ids of their templates.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub allowed_roles: BTreeSet<Uuid>,
-}
-
-/// How long an unused refresh token lives
-/// (<https://learn.microsoft.com/en-us/entra/identity-platform/refresh-tokens>: 90 days, and each
-/// use gives a new one; policies of the directory may end it earlier).
-pub const REFRESH_TOKEN_LIVES: SignedDuration = SignedDuration::from_hours(90 * 24);
-
-impl CredentialRecord {
-    /// One that is about to be asked for.
-    pub fn intended(nonce: Nonce, kind: CredentialKind, at: Timestamp) -> Self {
-        Self {
-            nonce,
-            kind,
-            state: CredentialState::Intended,
-            intended_at: at,
-            key_id: None,
-            start: None,
-            end: None,
-            tenant: None,
-            user: None,
-            object: None,
-            allowed_roles: BTreeSet::new(),
-        }
-    }
-
-    /// A refresh token that was given at a moment of the server's clock.
-    pub(super) fn refresh_token(tenant: TenantKey, user: String, at: Timestamp) -> Self {
-        Self {
-            state: CredentialState::Stored,
-            start: Some(at),
-            end: at.checked_add(REFRESH_TOKEN_LIVES).ok(),
-            tenant: Some(tenant),
-            user: Some(user),
-            ..Self::intended(Nonce::fresh(), CredentialKind::RefreshToken, at)
-        }
-    }
-}
-
-/// What a value is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum CredentialKind {
-    /// A client secret of the app, in the directory it lives in.
-    Secret,
-    /// What a sign-in in a tenant's directory left: gives access tokens of that user.
-    RefreshToken,
-}
-
-/// A refresh token that was just given, to be kept in the place of the tenant's old one.
-#[derive(Debug, Clone)]
-pub struct NewRefreshToken {
-    /// Which tenant it reads.
-    pub tenant: TenantKey,
-    /// The directory that gave it.
-    pub directory: TenantId,
-    /// Who signed in, as the token names them.
-    pub user: String,
-    /// Their object id in that directory, where the token has it.
-    pub object: Option<Uuid>,
-    /// The directory roles beyond reading that the one who ran the sign-in allowed.
-    pub allowed_roles: BTreeSet<Uuid>,
-    /// The token.
-    pub value: Secret<String>,
-    /// When it was given, by the server's clock.
-    pub at: Timestamp,
-}
-
-/// How far a credential has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum CredentialState {
-    /// It may exist; the vault has no value for it.
-    Intended,
-    /// The value is in the vault.
-    Stored,
-    /// The value is in the vault, and a token request has accepted it.
-    Proved,
-    /// A successor has taken its place; it stays for the overlap.
-    Retiring,
-}
-
-impl CredentialState {
-    /// Whether the vault must hold a value for a credential in this state.
-    pub const fn has_value(self) -> bool {
-        match self {
-            Self::Intended => false,
-            Self::Stored | Self::Proved | Self::Retiring => true,
-        }
-    }
-
-    /// Whether a SIEM should be given it; the greater, the rather.
-    const fn preference(self) -> Option<u8> {
-        match self {
-            Self::Intended => None,
-            Self::Retiring => Some(0),
-            Self::Stored => Some(1),
-            Self::Proved => Some(2),
-        }
     }
 }
 
@@ -289,19 +152,27 @@ impl Record {
         })
     }
 
-    /// The credential to use or to hand out: one with a value that has not ended, proved before
-    /// stored before retiring, then the one that ends last.
+    /// The credential to use or to hand out, of those that have not ended: see
+    /// [`CredentialRecord::preference`].
     pub fn current(&self, kind: CredentialKind, now: Timestamp) -> Option<&CredentialRecord> {
-        self.credentials
-            .iter()
-            .filter(|credential| credential.kind == kind)
-            .filter(|credential| credential.end.is_none_or(|end| end > now))
-            .filter_map(|credential| Some((credential.state.preference()?, credential)))
-            // The nonce decides last, so that every run chooses the same one.
-            .max_by_key(|(preference, credential)| {
-                (*preference, credential.end, credential.intended_at, Reverse(&credential.nonce))
-            })
+        let of_kind = self.credentials.iter().filter(|credential| credential.kind == kind);
+        of_kind
+            .filter_map(|credential| Some((credential.preference(now)?, credential)))
+            .max_by(|(one, _), (other, _)| one.cmp(other))
             .map(|(_, credential)| credential)
+    }
+
+    /// The secret that `heir` names becomes the one to use, and all others retire. `accepted` says
+    /// whether a token request took it.
+    pub fn succeed(&mut self, heir: &Nonce, accepted: bool, at: Timestamp) {
+        for credential in self.secrets_mut().filter(|credential| credential.state.stands()) {
+            if credential.nonce != *heir {
+                credential.state = CredentialState::Retiring;
+            } else if accepted {
+                credential.state = CredentialState::Proved;
+            }
+            credential.since = Some(at);
+        }
     }
 
     /// A tenant of the app, pinned to its directory now if it was not before.
@@ -466,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn the_current_credential_is_proved_before_stored_and_ends_last() {
+    fn the_current_credential_is_a_settled_one_before_one_that_nobody_tried() {
         let mut record = record("contoso");
         let mut current = |credentials: &[&CredentialRecord]| {
             record.credentials = credentials.iter().map(|one| (*one).clone()).collect();
@@ -483,7 +354,44 @@ mod tests {
         assert_eq!(current(&[&retiring, &stored]), Some(stored.nonce.clone()));
         assert_eq!(current(&[&proved, &stored, &intended]), Some(proved.nonce.clone()));
         assert_eq!(current(&[&longer, &proved, &stored]), Some(longer.nonce.clone()));
-        assert_eq!(current(&[&proved, &longer, &stored]), Some(longer.nonce));
+        assert_eq!(current(&[&proved, &longer, &stored]), Some(longer.nonce.clone()));
+        // What was made later is the successor, even where a policy lets it end earlier.
+        let younger = CredentialRecord { start: Some(seconds(50)), ..proved.clone() };
+        assert_eq!(current(&[&longer, &younger]), Some(younger.nonce));
+        // Of two that nobody tried, the older one may be known everywhere.
+        let late = CredentialRecord { start: Some(seconds(50)), ..with_end(stored.state, 900) };
+        assert_eq!(current(&[&late, &stored]), Some(stored.nonce.clone()));
+        let counted = CredentialRecord { since: Some(seconds(60)), ..late };
+        assert_eq!(current(&[&counted, &stored]), Some(counted.nonce.clone()));
+        assert_eq!(current(&[&proved, &counted]), Some(counted.nonce));
+    }
+
+    #[test]
+    fn a_successor_sends_all_others_into_retirement() {
+        let mut record = record("contoso");
+        let old = with_end(CredentialState::Proved, 900);
+        let lost = with_end(CredentialState::Intended, 900);
+        let gone = CredentialRecord {
+            since: Some(seconds(1)),
+            ..with_end(CredentialState::Retiring, 900)
+        };
+        let heir = with_end(CredentialState::Stored, 900);
+        record.credentials = vec![old, lost, gone, heir.clone()];
+        let mut counted = record.clone();
+        record.succeed(&heir.nonce, true, seconds(7));
+        let states: Vec<_> = record.credentials.iter().map(|one| (one.state, one.since)).collect();
+        assert_eq!(
+            states,
+            [
+                (CredentialState::Retiring, Some(seconds(7))),
+                (CredentialState::Intended, None),
+                (CredentialState::Retiring, Some(seconds(1))),
+                (CredentialState::Proved, Some(seconds(7))),
+            ]
+        );
+        counted.succeed(&heir.nonce, false, seconds(7));
+        assert_eq!(counted.credentials[3].state, CredentialState::Stored);
+        assert!(counted.credentials[3].is_settled());
     }
 
     #[test]

@@ -16,7 +16,10 @@ use zeroize::Zeroizing;
 use crate::{
     ids::{AppKey, ClientId, Nonce, TenantId},
     secret::Secret,
-    vault::record::{CredentialKind, CredentialRecord, Record},
+    vault::{
+        credential::{CredentialKind, CredentialRecord},
+        record::Record,
+    },
 };
 
 /// Whose value it is: written into the block, and compared with the header when it is opened.

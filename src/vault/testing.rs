@@ -11,7 +11,8 @@ use crate::{
         VaultId,
     },
     vault::{
-        record::{CredentialKind, CredentialRecord, CredentialState, Record},
+        credential::{CredentialKind, CredentialRecord, CredentialState},
+        record::Record,
         tenant::{Attestation, AttestedOutcome, FacetMemory, TenantRecord},
     },
 };

@@ -260,6 +260,11 @@ fn leaving() {
 }
 
 #[test]
+fn rotate() {
+    play("rotate.md");
+}
+
+#[test]
 fn every_script_is_played() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
     let mut names: Vec<_> = std::fs::read_dir(folder)
@@ -277,6 +282,7 @@ fn every_script_is_played() {
             "leaving.md",
             "mistakes.md",
             "portal.md",
+            "rotate.md",
             "usage.md"
         ]
     );

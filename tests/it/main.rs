@@ -26,6 +26,7 @@ mod owners;
 mod people;
 mod pipelines;
 mod policies;
+mod rotation;
 mod runners;
 mod shards;
 mod signed;

@@ -17,8 +17,9 @@ use crate::{
     ids::{AppKey, Nonce, TenantKey},
     secret::Secret,
     vault::{
+        credential::{CredentialKind, NewRefreshToken},
         error::{Place, VaultError},
-        record::{Contradiction, CredentialKind, NewRefreshToken, Record},
+        record::{Contradiction, Record},
         tenant::TenantSeen,
     },
 };

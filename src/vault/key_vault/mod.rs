@@ -39,11 +39,12 @@ use crate::{
     shard::Shard,
     vault::{
         audit::AuditEntry,
+        credential::CredentialKind,
         error::{Damage, KeyOrigin, KeyTrouble, Place, VaultError},
         health::Health,
         keys::KeyState,
         lock::Holder,
-        record::{CredentialKind, Record, Records},
+        record::{Record, Records},
     },
 };
 

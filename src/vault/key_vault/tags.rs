@@ -23,8 +23,9 @@ use sha2::{Digest, Sha256};
 use crate::{
     ids::{AppKey, FleetName, Nonce, TenantKey, VaultId},
     vault::{
+        credential::{CredentialKind, CredentialRecord},
         leftover::Leftover,
-        record::{CredentialKind, CredentialRecord, Record},
+        record::Record,
         seal::Label,
         tenant::TenantRecord,
     },

@@ -1,0 +1,139 @@
+//! `tenantry rotate`
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use clap::Args;
+
+use super::{
+    Common,
+    apply::{Signed, turn},
+    context::{Context, vault_trouble},
+    proving,
+    proving::Asked,
+    reading,
+    reading::Reading,
+    status::FailOn,
+    work::{Work, conclude, show, unconfirmed},
+};
+use crate::{
+    failure::{Cause, Failure},
+    ids::{AppKey, TenantKey},
+    plan::{Fate, Rotate, Wish, step::Target},
+    prove::Keeper,
+    report::{apply as words, error::Trouble, plan::Extent},
+    verdict::Verdict,
+};
+
+/// Make new secrets now, beside the old ones
+///
+/// Each chosen tenant's app gets a new secret, which is stored, shown to Entra ID in the customers'
+/// directories, and used only once it is accepted there. The old one stays for the overlap, and a
+/// later apply removes it. Nothing else of the apps is changed. Renewals need no rotate: apply makes
+/// them in time.
+#[derive(Debug, Args)]
+pub(super) struct RotateArgs {
+    /// The tenants' keys; --tenant and --label choose them too
+    #[arg(value_name = "KEY")]
+    keys: Vec<TenantKey>,
+    /// Every app of the fleet
+    #[arg(long, conflicts_with_all = ["keys", "tenant", "label"])]
+    all: bool,
+    /// Do not wait for the overlap; only together with --revoke-old
+    #[arg(long, requires = "revoke_old")]
+    now: bool,
+    /// A secret leaked: remove all older ones of ours in this same run, as soon as the new one is
+    /// accepted; where it is not, they stay and the run fails
+    #[arg(long, requires = "now")]
+    revoke_old: bool,
+    /// Also remove secrets that are not ours: named in the plan, never removed otherwise
+    #[arg(long)]
+    remove_foreign: bool,
+    /// Show every app of the plan
+    #[arg(long)]
+    full: bool,
+    /// Fail where this is left: pending, expiring, not-reading; may be repeated
+    #[arg(long, value_name = "WHAT", value_delimiter = ',')]
+    fail_on: Vec<FailOn>,
+}
+
+pub(super) async fn run(args: RotateArgs, mut common: Common) -> Result<Verdict, Trouble> {
+    let RotateArgs { keys, all, now: _, revoke_old, remove_foreign, full, fail_on } = args;
+    common.tenant.extend(keys.iter().map(ToString::to_string));
+    if !all && common.tenant.is_empty() && common.label.is_empty() {
+        return Err(Trouble::new(
+            Verdict::Usage,
+            "nobody was chosen, so no secret was made; nothing was changed",
+        )
+        .next("name tenants: tenantry rotate KEY…, --tenant or --label; or --all"));
+    }
+    let mut context = Context::open(common).await?;
+    whole_apps(&mut context);
+    let vault = context.vault().await?;
+    let Some(writer) = turn(&context, &vault, "rotate").await? else {
+        return Ok(Verdict::Stopped(context.stop.told().await));
+    };
+    writer.check_writable().await.map_err(|error| {
+        vault_trouble("the vault cannot be written; nothing was changed", &error)
+    })?;
+    let fate = if revoke_old { Fate::Revoked } else { Fate::Retire };
+    let rotate = Some(Rotate { old: BTreeSet::new(), fate });
+    let wish = Wish { remove_foreign, rotate, ..Wish::default() };
+    let mut reading = reading::read(&context, &vault, wish).await?;
+    show(&context, &reading, if full { Extent::Full } else { Extent::Short })?;
+    let instead = "look at it with tenantry plan, then rotate with --yes";
+    if let Some(verdict) = unconfirmed(&context, &reading.plan, &Signed::Nothing, instead)? {
+        return Ok(verdict);
+    }
+    let mut work = Work::begin(&mut context, &reading, "rotate").await;
+    work.outcome.failed.extend(absent(&reading));
+    let plan = reading.plan.clone();
+    work.carry_out(&context, &writer, &mut reading, plan, &Signed::Nothing).await?;
+    let not_yet = proving::succeed(&context, &writer, &mut reading).await?;
+    context.progress.say(&words::not_yet(&not_yet));
+    work.outcome.failed.extend(not_yet);
+    match fate {
+        Fate::Retire => {}
+        Fate::Revoked => {
+            let outcome = &work.outcome;
+            let good = |app: &AppKey| {
+                !outcome.failed.contains_key(app) && !outcome.interrupted.contains(app)
+            };
+            let good = reading.plan.apps.keys().filter(|app| good(app)).cloned().collect();
+            let plan = reading.plan.clone().only(&good);
+            work.carry_out(&context, &writer, &mut reading, plan, &Signed::Nothing).await?;
+        }
+    }
+    let (mut asked, nothing) = (Asked::default(), BTreeMap::new());
+    let keeper = Keeper::Writer(&writer);
+    proving::ask(&context, &vault, &reading, keeper, &nothing, &mut asked, |_| true).await;
+    let flags = if revoke_old { " --now --revoke-old" } else { "" };
+    let again = format!("{}{flags}", context.common.command("rotate"));
+    conclude(context, work, &writer, &reading, asked, &fail_on, &again).await
+}
+
+/// Chooses with each tenant all that use the same app: one secret opens them all, so each of them
+/// must take the new one.
+fn whole_apps(context: &mut Context) {
+    let Context { manifest, scope, .. } = context;
+    scope.tenants = manifest
+        .tenants
+        .values()
+        .filter(|tenant| scope.apps.contains(&tenant.app))
+        .map(|tenant| tenant.key.clone())
+        .collect();
+}
+
+/// Apps for which there is nothing to rotate.
+fn absent(reading: &Reading) -> BTreeMap<AppKey, Failure> {
+    let why = |target| match target {
+        Target::Absent => Some("it does not exist yet"),
+        Target::Deleted { .. } => Some("it was deleted"),
+        Target::Existing { .. } | Target::Unknown => None,
+    };
+    let absent = reading.plan.apps.values().filter_map(|app| {
+        let failure = Failure::new(Cause::Guard, why(app.target)?)
+            .hint("tenantry apply brings it back, with a new secret");
+        Some((app.key.clone(), failure))
+    });
+    absent.collect()
+}

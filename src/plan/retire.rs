@@ -1,0 +1,175 @@
+//! When a credential of ours has had its day: the same for every kind of it.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+
+use super::step::RemovalReason;
+use crate::{
+    ids::{KeyId, Nonce},
+    lifetime::Lifetime,
+    vault::{CredentialRecord, CredentialState},
+};
+
+/// Until when a credential stays beside the one that took its place: `overlap`, yet never longer
+/// than a third of either's real life, which a policy may have made short.
+fn overlap_ends(overlap: Lifetime, old: &CredentialRecord, heir: &CredentialRecord) -> Timestamp {
+    let since = old.since.or(heir.since).unwrap_or_else(|| heir.born());
+    let whole = overlap.after(since).duration_since(since);
+    let third = |one: &CredentialRecord| Some(one.end?.duration_since(one.start?) / 3);
+    let stays = [third(old), third(heir)].into_iter().flatten().fold(whole, Ord::min);
+    since.checked_add(stays).unwrap_or(Timestamp::MAX)
+}
+
+/// What is to be removed of credentials of one kind, and why. `is_there` tells what the directory
+/// has; `revoked` are those of which nothing shall be left once a younger one is in use. What was
+/// removed at Microsoft meanwhile is named all the same: the vault holds it still.
+pub(super) fn due(
+    credentials: &[&CredentialRecord],
+    is_there: impl Fn(&CredentialRecord) -> bool,
+    overlap: Lifetime,
+    revoked: Option<&BTreeSet<Nonce>>,
+    now: Timestamp,
+) -> Vec<(KeyId, Nonce, RemovalReason)> {
+    let has_ended = |one: &CredentialRecord| one.end.is_some_and(|end| end <= now);
+    // While the youngest is not settled, it has no right to send anybody away.
+    let heir = credentials
+        .iter()
+        .copied()
+        .filter(|one| one.is_settled() && !has_ended(one) && is_there(one))
+        .max_by_key(|one| one.born());
+    let reason = |one: &CredentialRecord| {
+        if !one.state.has_value() {
+            return None;
+        }
+        if has_ended(one) {
+            return Some(RemovalReason::Expired);
+        }
+        let heir = heir.filter(|heir| heir.nonce != one.nonce)?;
+        let is_old = |nonce| revoked.is_some_and(|old| old.contains(nonce));
+        if is_old(&one.nonce) && !is_old(&heir.nonce) {
+            return Some(RemovalReason::Revoked);
+        }
+        let retires = one.state == CredentialState::Retiring;
+        (retires && overlap_ends(overlap, one, heir) <= now).then_some(RemovalReason::Retired)
+    };
+    credentials
+        .iter()
+        .copied()
+        .filter_map(|one| Some((one.key_id?, one.nonce.clone(), reason(one)?)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::{SignedDuration, Span};
+
+    use super::*;
+    use crate::vault::CredentialKind;
+
+    const YEAR: i64 = 365;
+
+    fn day(day: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000).unwrap() + SignedDuration::from_hours(24 * day)
+    }
+
+    fn secret(state: CredentialState, start: i64, end: i64) -> CredentialRecord {
+        CredentialRecord {
+            state,
+            key_id: Some(KeyId::from_uuid(uuid::Uuid::new_v4())),
+            start: Some(day(start)),
+            end: Some(day(end)),
+            ..CredentialRecord::intended(Nonce::fresh(), CredentialKind::Secret, day(start))
+        }
+    }
+
+    fn retiring(start: i64, end: i64, since: i64) -> CredentialRecord {
+        CredentialRecord {
+            since: Some(day(since)),
+            ..secret(CredentialState::Retiring, start, end)
+        }
+    }
+
+    /// Why each is to be removed on a day, in the order given.
+    fn why(all: &[&CredentialRecord], overlap: i32, today: i64) -> Vec<Option<RemovalReason>> {
+        why_revoking(all, overlap, today, None)
+    }
+
+    fn why_revoking(
+        all: &[&CredentialRecord],
+        overlap: i32,
+        today: i64,
+        revoked: Option<&BTreeSet<Nonce>>,
+    ) -> Vec<Option<RemovalReason>> {
+        let overlap = Lifetime::new(Span::new().days(overlap));
+        let due = due(all, |_| true, overlap, revoked, day(today));
+        all.iter()
+            .map(|one| due.iter().find(|(_, nonce, _)| *nonce == one.nonce).map(|(.., why)| *why))
+            .collect()
+    }
+
+    #[test]
+    fn a_retiring_one_stays_for_the_overlap_and_goes_then() {
+        let old = retiring(0, YEAR, 340);
+        let heir = secret(CredentialState::Proved, 340, 340 + YEAR);
+        assert_eq!(why(&[&old, &heir], 7, 346), [None, None]);
+        assert_eq!(why(&[&old, &heir], 7, 347), [Some(RemovalReason::Retired), None]);
+    }
+
+    #[test]
+    fn it_never_goes_while_no_successor_is_settled() {
+        let old = retiring(0, YEAR, 10);
+        let untried = secret(CredentialState::Stored, 10, 10 + YEAR);
+        assert_eq!(why(&[&old, &untried], 7, 100), [None, None]);
+        assert_eq!(why(&[&old], 7, 100), [None]);
+        let counted = CredentialRecord { since: Some(day(10)), ..untried };
+        assert_eq!(why(&[&old, &counted], 7, 100), [Some(RemovalReason::Retired), None]);
+        // One that the directory does not have keeps nobody's door open.
+        let due = due(
+            &[&old, &counted],
+            |one| one.nonce == old.nonce,
+            Lifetime::new(Span::new().days(7)),
+            None,
+            day(100),
+        );
+        assert_eq!(due, []);
+    }
+
+    #[test]
+    fn the_overlap_is_never_longer_than_a_third_of_either_life() {
+        let old = retiring(0, 30, 21);
+        let heir = secret(CredentialState::Proved, 21, 51);
+        assert_eq!(why(&[&old, &heir], 60, 30), [Some(RemovalReason::Expired), None]);
+        let long = retiring(0, YEAR, 21);
+        assert_eq!(why(&[&long, &heir], 60, 30), [None, None]);
+        assert_eq!(why(&[&long, &heir], 60, 31), [Some(RemovalReason::Retired), None]);
+    }
+
+    #[test]
+    fn one_that_has_ended_goes_at_once_and_what_stands_never_does() {
+        let ended = secret(CredentialState::Stored, 0, 30);
+        let other = secret(CredentialState::Proved, 0, YEAR);
+        let heir = secret(CredentialState::Proved, 10, YEAR);
+        assert_eq!(
+            why(&[&ended, &other, &heir], 0, 30),
+            [Some(RemovalReason::Expired), None, None]
+        );
+        let intended = CredentialRecord { key_id: None, ..secret(CredentialState::Intended, 0, 9) };
+        assert_eq!(why(&[&intended], 0, 30), [None]);
+    }
+
+    #[test]
+    fn what_is_revoked_goes_once_a_younger_one_is_settled() {
+        let old = secret(CredentialState::Proved, 0, YEAR);
+        let older = retiring(0, YEAR, 1);
+        let revoked = BTreeSet::from([old.nonce.clone(), older.nonce.clone()]);
+        let untried = secret(CredentialState::Stored, 5, YEAR);
+        let all = [&old, &older, &untried];
+        assert_eq!(why_revoking(&all, 60, 5, Some(&revoked)), [None, None, None]);
+        let heir = CredentialRecord { state: CredentialState::Proved, ..untried };
+        let gone = Some(RemovalReason::Revoked);
+        let all = [&old, &older, &heir];
+        assert_eq!(why_revoking(&all, 60, 5, Some(&revoked)), [gone, gone, None]);
+        assert_eq!(why(&all, 60, 5), [None, None, None]);
+    }
+}

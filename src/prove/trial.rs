@@ -1,0 +1,140 @@
+//! Whether the secret that is to take another's place is accepted, before anybody relies on it.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+};
+
+use jiff::Timestamp;
+
+use super::{
+    Asking,
+    app_tokens::{AppTokens, Shown},
+    held::age,
+    side_by_side,
+    wallet::Shows,
+};
+use crate::{
+    connector::GRAPH,
+    entra::SecretAge,
+    failure::{Cause, Failure},
+    ids::{AppKey, ClientId, Nonce, TenantId, TenantKey},
+    manifest::Manifest,
+    plan::{Plan, Seen, secrets},
+    status::{Refusal, refusal},
+};
+
+/// A secret that is to be shown wherever its app is known.
+#[derive(Debug, Clone)]
+pub struct Trial {
+    /// Whose secret it is.
+    pub app: AppKey,
+    /// Which.
+    pub nonce: Nonce,
+    /// Whether it became the one to use already, and only the others do not know yet.
+    pub settled: bool,
+    client: ClientId,
+    age: SecretAge,
+    /// The directories to show it in.
+    tenants: Vec<(TenantKey, TenantId)>,
+    /// Whether these are all in which the app may be known.
+    whole: bool,
+}
+
+/// How a secret was received.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Reception {
+    /// It was accepted, and nowhere refused.
+    Accepted,
+    /// Nobody consented yet, so there is nobody to accept it.
+    Nowhere,
+    /// It was refused, or nothing can be said of it: the one before it stays in use.
+    NotYet(Failure),
+}
+
+/// The secrets that are to take others' places.
+pub fn trials(manifest: &Manifest, plan: &Plan, seen: &Seen, now: Timestamp) -> Vec<Trial> {
+    let trial = |key: &AppKey| {
+        let app = manifest.apps.get(key)?;
+        let planned = plan.apps.get(key)?;
+        let client = planned.target.client_id()?;
+        let inventory = seen.inventories.get(&planned.directory?)?.as_ref().ok()?;
+        let found = inventory.apps.iter().find(|found| found.client_id == client)?;
+        let record = seen.records.get(key).filter(|record| record.client_id == Some(client))?;
+        let heir = secrets::heir(&found.secrets, Some(record), now)?;
+        let tenants: Vec<_> = app
+            .tenants
+            .iter()
+            .filter_map(|tenant| Some((tenant.clone(), plan.tenants.get(tenant)?.directory?)))
+            .collect();
+        Some(Trial {
+            app: key.clone(),
+            nonce: heir.nonce.clone(),
+            settled: heir.is_settled(),
+            client,
+            age: age(heir.start, now),
+            whole: tenants.len() == app.tenants.len(),
+            tenants,
+        })
+    };
+    plan.apps.keys().filter_map(trial).collect()
+}
+
+/// Shows each secret in every directory of its app's tenants, side by side. A token for Graph is
+/// asked for: Graph is known everywhere, and a token is given as soon as the app is
+/// (<https://learn.microsoft.com/en-us/entra/identity-platform/access-token-claims-reference>).
+pub async fn try_out(asking: &Asking<'_>, trials: &[Trial]) -> BTreeMap<AppKey, Reception> {
+    let received: Mutex<BTreeMap<AppKey, Reception>> = Mutex::default();
+    let tokens = AppTokens::new(asking.network, asking.cloud);
+    side_by_side(asking, trials, async |trial| {
+        let reception = one(asking, &tokens, trial).await;
+        received
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(trial.app.clone(), reception);
+    })
+    .await;
+    received.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn one(asking: &Asking<'_>, tokens: &AppTokens<'_>, trial: &Trial) -> Reception {
+    let Trial { app, nonce, settled, client, age, tenants, whole } = trial;
+    if *settled {
+        return Reception::Accepted;
+    }
+    let shows = Shows::Secret { nonce: nonce.clone(), age: *age };
+    let proof = match asking.wallet.proof(app, &shows).await {
+        Ok(proof) => proof,
+        Err(why) => {
+            let why = format!("the new secret cannot be read here: {why}");
+            return Reception::NotYet(Failure::new(Cause::Guard, why));
+        }
+    };
+    let shown = Shown { client: *client, proof: &proof, age: *age };
+    let (mut accepted, mut silent) = (false, None);
+    let answers = futures::future::join_all(
+        tenants.iter().map(|(_, directory)| tokens.token(shown, *directory, GRAPH)),
+    );
+    for answer in answers.await {
+        match answer {
+            Ok(_) => accepted = true,
+            Err(failure) => match refusal(&failure) {
+                // Where it is not taken somebody would be locked out, whoever else takes it.
+                Refusal::WrongSecret | Refusal::Expired => return Reception::NotYet(failure),
+                Refusal::NotConsented => {}
+                Refusal::NoSuchApi | Refusal::Disabled | Refusal::Distrusted | Refusal::Other => {
+                    silent = Some(failure)
+                }
+            },
+        }
+    }
+    match (accepted, silent) {
+        (true, _) => Reception::Accepted,
+        (false, Some(failure)) => Reception::NotYet(failure),
+        (false, None) if *whole => Reception::Nowhere,
+        (false, None) => Reception::NotYet(Failure::new(
+            Cause::Guard,
+            "not every tenant of the app could be asked",
+        )),
+    }
+}
