@@ -6,6 +6,7 @@
 //! state is one [`world`] behind one lock; with a folder, every change is in a journal there
 //! before its answer goes out.
 
+mod certificate;
 mod clock;
 mod control;
 mod defender;

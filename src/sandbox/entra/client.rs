@@ -4,7 +4,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{errors::Aadsts, jwt, refusals, token::Form};
+use super::{assertion, errors::Aadsts, refusals, token::Form};
 use crate::sandbox::{
     engine::State,
     http::{Request, percent_decode},
@@ -16,6 +16,8 @@ use crate::sandbox::{
 pub(super) struct Claimed {
     /// Its client id, as sent.
     pub(super) id: String,
+    /// The address that was asked, as the client may name it in an assertion.
+    asked: String,
     proof: Proof,
 }
 
@@ -29,8 +31,9 @@ const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-be
 
 /// Reads the client's id and proof from the form or from a Basic header (RFC 6749, 2.3.1).
 pub(super) fn claimed(request: &Request, form: &Form) -> Result<Claimed, Aadsts> {
+    let asked = format!("{}{}", request.origin(), request.path);
     if let Some((id, secret)) = request.header("authorization").and_then(basic) {
-        return Ok(Claimed { id, proof: Proof::Secret(secret) });
+        return Ok(Claimed { id, asked, proof: Proof::Secret(secret) });
     }
     let id = form.get("client_id").ok_or_else(|| Aadsts::missing("client_id"))?.to_owned();
     let proof = match (form.get("client_secret"), form.get("client_assertion")) {
@@ -50,7 +53,7 @@ pub(super) fn claimed(request: &Request, form: &Form) -> Result<Claimed, Aadsts>
         }
         (None, None) => Proof::None,
     };
-    Ok(Claimed { id, proof })
+    Ok(Claimed { id, asked, proof })
 }
 
 fn basic(header: &str) -> Option<(String, String)> {
@@ -127,7 +130,9 @@ pub(super) fn proved(
             "The request body must contain the following parameter: 'client_assertion' or 'client_secret'.",
         )),
         Proof::Secret(secret) => secret_is_live(state, app, secret, now),
-        Proof::Assertion(assertion) => assertion_is_good(app, assertion, now),
+        Proof::Assertion(assertion) => {
+            assertion::is_good(state, app, assertion, &claimed.asked, now)
+        }
     }
 }
 
@@ -166,58 +171,4 @@ fn secret_is_live(state: &State, app: &App, secret: &str, now: Timestamp) -> Res
         ));
     }
     Ok(())
-}
-
-/// An assertion is good when a federated identity credential of the app names its issuer, subject
-/// and audience. Its signature is not looked at: the sandbox knows no other issuer's keys.
-fn assertion_is_good(app: &App, assertion: &str, now: Timestamp) -> Result<(), Aadsts> {
-    let claims = jwt::claims(assertion)
-        .ok_or_else(|| Aadsts::invalid_client(50_027, "JWT token is invalid or malformed."))?;
-    let Some(expiry) = claims["exp"].as_i64() else {
-        return Err(Aadsts::invalid_client(
-            700_021,
-            "Client assertion application identifier doesn't have an expiry.",
-        ));
-    };
-    if expiry <= now.as_second() {
-        return Err(Aadsts::invalid_client(
-            700_024,
-            "Client assertion is not within its valid time range.",
-        ));
-    }
-    // Signed by the client's own certificate: the sandbox keeps no certificates.
-    let own_issuer = claims["iss"].as_str().is_some_and(|i| i.eq_ignore_ascii_case(app.app_id()));
-    if own_issuer {
-        return Err(Aadsts::invalid_client(
-            700_027,
-            "The certificate with identifier used to sign the client assertion is not registered on \
-             application. [Reason - The key was not found.]",
-        ));
-    }
-    let audiences: Vec<&str> = match &claims["aud"] {
-        Value::String(one) => vec![one],
-        Value::Array(many) => many.iter().filter_map(Value::as_str).collect(),
-        _ => Vec::new(),
-    };
-    let matching = app.federated.iter().any(|f| {
-        f["issuer"] == claims["iss"]
-            && f["subject"] == claims["sub"]
-            && f["audiences"]
-                .as_array()
-                .is_some_and(|a| a.iter().filter_map(Value::as_str).any(|a| audiences.contains(&a)))
-    });
-    if matching {
-        return Ok(());
-    }
-    let said = |name: &str| claims[name].as_str().unwrap_or("").to_owned();
-    Err(Aadsts::invalid_client(
-        700_213,
-        format!(
-            "No matching federated identity record found for presented assertion subject '{}'. Check your \
-             federated identity credential Subject, Audience and Issuer against the presented assertion \
-             (issuer '{}').",
-            said("sub"),
-            said("iss")
-        ),
-    ))
 }

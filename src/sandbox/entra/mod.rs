@@ -2,6 +2,7 @@
 
 pub(super) mod arm;
 mod asking;
+mod assertion;
 mod client;
 pub(super) mod codes;
 pub(super) mod discovery;

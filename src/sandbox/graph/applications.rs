@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     call::{Call, WRITE_ALL, WRITE_OWNED},
-    owners, policies,
+    keys, owners, policies,
 };
 use crate::sandbox::{
     http::Response,
@@ -39,7 +39,7 @@ pub(super) fn list(call: &mut Call<'_>) -> Result<Response, Refusal> {
     };
     let shown: Vec<Cow<'_, Value>> = candidates
         .filter(|app| !call.lags(app))
-        .map(|app| view(call, directory, &query, app))
+        .map(|app| keys::shown(view(call, directory, &query, app), None))
         .collect();
     Ok(call.many(&query, "applications", shown.iter().map(AsRef::as_ref)))
 }
@@ -49,7 +49,7 @@ pub(super) fn get(call: &mut Call<'_>) -> Result<Response, Refusal> {
     call.require(READ)?;
     let query = call.query(&APPLICATION)?;
     let app = call.app()?;
-    let item = view(call, call.directory()?, &query, app);
+    let item = keys::shown(view(call, call.directory()?, &query, app), Some(&query));
     Ok(call.one(&query, "applications", &item))
 }
 

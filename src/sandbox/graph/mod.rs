@@ -12,6 +12,7 @@ mod call;
 pub(super) mod caller;
 mod federated;
 mod grants;
+mod keys;
 mod organization;
 mod owners;
 mod passwords;

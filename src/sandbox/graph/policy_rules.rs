@@ -3,10 +3,12 @@
 //!
 //! Policies stop what is added; what is there goes on.
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use jiff::{Span, Timestamp};
 use serde_json::{Map, Value};
 
 use crate::sandbox::{
+    certificate::Certificate,
     clock::plus,
     schema::Refusal,
     world::{apps::App, directory::Directory},
@@ -126,6 +128,14 @@ pub(super) fn password(
     Ok(())
 }
 
+fn is_self_issued(key: &Value) -> bool {
+    key["key"]
+        .as_str()
+        .and_then(|text| STANDARD.decode(text).ok())
+        .and_then(|der| Certificate::read(&der))
+        .is_some_and(|certificate| certificate.self_issued)
+}
+
 fn type_not_allowed(id: &str) -> Refusal {
     let text = format!("Credential type not allowed as per assigned policy '{id}'.");
     Refusal::new(400, "CredentialTypeNotAllowedAsPerAppPolicy", text)
@@ -172,6 +182,11 @@ pub(super) fn keys(
             }
             let kind = restriction["restrictionType"].as_str().unwrap_or_default();
             if !addition.is_empty() && kind == addition {
+                return Err(type_not_allowed(id));
+            }
+            // Which words Microsoft has for it, no page says; nor does the sandbox keep authorities,
+            // so that only what names no issuer but itself is known to be of none of them.
+            if !symmetric && kind == "trustedCertificateAuthority" && is_self_issued(key) {
                 return Err(type_not_allowed(id));
             }
             if kind == life {

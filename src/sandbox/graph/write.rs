@@ -1,12 +1,12 @@
 //! Making, changing and deleting applications.
 
-use std::time::Instant;
+use std::{borrow::Cow, time::Instant};
 
 use serde_json::{Map, Value, json};
 
 use super::{
     call::{Call, WRITE_ALL, WRITE_OWNED, not_found, reference},
-    passwords,
+    keys, passwords,
     path::Key,
     policy_rules::{self, Asked},
     redirect_rules,
@@ -154,7 +154,7 @@ fn make(call: &mut Call<'_>, mut body: Map<String, Value>) -> Result<Response, R
     ] {
         graph.insert(name.to_owned(), value);
     }
-    key_ids(&mut graph);
+    keys::take(&mut graph, &[])?;
     check_application(&graph)?;
     identifier_uris_are_free(call, directory, &graph)?;
     let asked = Asked { directory, actor: &call.caller.object_id, assigned: &[] };
@@ -164,6 +164,7 @@ fn make(call: &mut Call<'_>, mut body: Map<String, Value>) -> Result<Response, R
     redirect_rules::redirect_uris(&asked, None, &graph)?;
     let mut app = App::new(graph);
     app.owners = owners;
+    keys::note(&mut app, &[]);
     app.born = Some(Instant::now());
     let now = call.now();
     let mut secrets = Vec::new();
@@ -173,7 +174,7 @@ fn make(call: &mut Call<'_>, mut body: Map<String, Value>) -> Result<Response, R
         };
         secrets.push(passwords::make(call, &mut app, &asked, now)?);
     }
-    let mut shown = app.graph.clone();
+    let mut shown = keys::shown(Cow::Borrowed(&app.graph), None).into_owned();
     for (key, secret) in &secrets {
         if let Some(credential) = shown["passwordCredentials"]
             .as_array_mut()
@@ -234,8 +235,8 @@ fn change(
     if let Some(name) = named {
         graph.insert("uniqueName".to_owned(), name.into());
     }
-    // Resources of key material are never read back; a list that is sent replaces the old one.
-    key_ids(&mut graph);
+    let old = app.graph["keyCredentials"].as_array().cloned().unwrap_or_default();
+    keys::take(&mut graph, &old)?;
     check_application(&graph)?;
     let asked = Asked { directory, actor: &call.caller.object_id, assigned: &app.policies };
     redirect_rules::redirect_uris(&asked, Some(app.members()), &graph)?;
@@ -248,12 +249,14 @@ fn change(
         policy_rules::audience(&asked, &graph)?;
     }
     if body.contains_key("keyCredentials") {
-        let old = app.graph["keyCredentials"].as_array().cloned().unwrap_or_default();
         policy_rules::keys(&asked, &graph, &old)?;
     }
     enabled_things_stay(app, &graph)?;
     let id = app.id().to_owned();
-    call.state.world.change_app(&tenant, &id, |app| app.graph = Value::Object(graph));
+    call.state.world.change_app(&tenant, &id, |app| {
+        app.graph = Value::Object(graph);
+        keys::note(app, &old);
+    });
     Ok(Response::empty(204))
 }
 
@@ -302,18 +305,4 @@ fn enabled_things_stay(app: &App, graph: &Map<String, Value>) -> Result<(), Refu
         ));
     }
     Ok(())
-}
-
-/// Gives a key id to each key credential that came without one.
-fn key_ids(graph: &mut Map<String, Value>) {
-    let Some(Value::Array(keys)) = graph.get_mut("keyCredentials") else {
-        return;
-    };
-    for key in keys {
-        if let Some(key) = key.as_object_mut()
-            && key.get("keyId").is_none_or(Value::is_null)
-        {
-            key.insert("keyId".to_owned(), json!(random::guid()));
-        }
-    }
 }

@@ -276,6 +276,14 @@ impl Query {
         Value::Object(shown)
     }
 
+    /// Whether `$select` names this property, or a member of it.
+    pub fn selects(&self, property: &str) -> bool {
+        self.selection.as_ref().is_some_and(|selection| {
+            let named = |name: &String| name.split('/').next() == Some(property);
+            selection.names.iter().any(named)
+        })
+    }
+
     /// The links to follow.
     pub fn expansions(&self) -> &[Expansion] {
         &self.expansions

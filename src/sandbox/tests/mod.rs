@@ -2,6 +2,7 @@
 
 mod admitting;
 mod applications;
+mod assertions;
 mod consenting;
 mod keeping;
 mod key_vault;
