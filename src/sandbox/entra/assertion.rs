@@ -29,14 +29,16 @@ pub(super) fn is_good(
 ) -> Result<(), Aadsts> {
     let claims = jwt::claims(assertion)
         .ok_or_else(|| Aadsts::invalid_client(50_027, "JWT token is invalid or malformed."))?;
-    let Some(expiry) = claims["exp"].as_i64() else {
+    // A date may have a fraction (RFC 7519, 2): MSAL for Python writes one.
+    let date = |name: &str| claims[name].as_f64();
+    let Some(expiry) = date("exp") else {
         return Err(Aadsts::invalid_client(
             700_021,
             "Client assertion application identifier doesn't have an expiry.",
         ));
     };
-    let begins = claims["nbf"].as_i64().unwrap_or(i64::MIN);
-    if expiry <= now.as_second() || begins > now.as_second() + SKEW {
+    let second = now.as_second() as f64;
+    if expiry <= second || date("nbf").is_some_and(|begins| begins > second + SKEW as f64) {
         return Err(Aadsts::invalid_client(
             700_024,
             "Client assertion is not within its valid time range.",

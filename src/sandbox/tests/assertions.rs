@@ -137,6 +137,8 @@ async fn an_assertion_is_checked_with_the_certificate_that_it_names() {
         mine.token(&ps256, &claims, &RSA_PSS_SHA256)
     };
     let now = jiff::Timestamp::now().as_second();
+    let fraction = json!(now as f64 + 300.25);
+    assert_eq!(sign_in(&f, &with("exp", fraction)).await, (200, 0));
     for (name, value, code) in [
         ("aud", json!("https://evil.example/oauth2/v2.0/token"), 700_023),
         ("aud", json!(format!("{}/other/oauth2/v2.0/token", f.sandbox.base_url())), 700_023),
