@@ -28,7 +28,7 @@ pub use self::{
     held::{Held, held},
     reader::{Entry, Missing, Reader, Unready, enter, readers},
     trial::{Reception, Trial, trials, try_out},
-    wallet::{Shows, Wallet},
+    wallet::{Shows, Unshown, Wallet},
 };
 use crate::{
     cloud::Cloud,
@@ -190,7 +190,7 @@ pub async fn refresh(asking: &Asking<'_>, held: &[Held]) -> BTreeMap<TenantKey, 
     side_by_side(asking, held, async |held| {
         let Asking { network, cloud, wallet, keeper, fresh, .. } = asking;
         let proof = match value_of(&values, held) {
-            Err(why) => Some(RefreshProof::NoKey(why.to_owned())),
+            Err(why) => Some(RefreshProof::NoKey(why.to_string())),
             Ok(proof) => {
                 let (fresh, vault) = (fresh.get(&held.tenant), wallet.vault);
                 use_token(held, network, cloud, vault, keeper, proof, fresh).await.map(|u| u.proof)
@@ -218,7 +218,7 @@ async fn side_by_side<'a, T>(asking: &Asking<'_>, all: &'a [T], each: impl Async
     }
 }
 
-type Values = BTreeMap<(AppKey, Option<Nonce>), Result<ClientProof, String>>;
+type Values = BTreeMap<(AppKey, Option<Nonce>), Result<ClientProof, Unshown>>;
 
 /// What each app shows, once, however many tenants share it.
 async fn values(wallet: &Wallet<'_>, all: impl Iterator<Item = &Held>) -> Values {
@@ -232,11 +232,11 @@ async fn values(wallet: &Wallet<'_>, all: impl Iterator<Item = &Held>) -> Values
     values
 }
 
-fn value_of<'v>(values: &'v Values, who: &Held) -> Result<&'v ClientProof, &'v str> {
+fn value_of<'v>(values: &'v Values, who: &Held) -> Result<&'v ClientProof, Unshown> {
     match values.get(&(who.app.clone(), who.shows.nonce().cloned())) {
         Some(Ok(value)) => Ok(value),
-        Some(Err(why)) => Err(why),
-        None => Err("what it shows was not looked for"),
+        Some(Err(why)) => Err(why.clone()),
+        None => Err(Unshown::NoKey("what it shows was not looked for".to_owned())),
     }
 }
 
@@ -251,7 +251,7 @@ async fn ask(
     asking: &Asking<'_>,
     tokens: &AppTokens<'_>,
     question: &Question,
-    proof: Result<&ClientProof, &str>,
+    proof: Result<&ClientProof, Unshown>,
 ) -> Answer {
     let Asking { network, cloud, wallet, keeper, fresh, .. } = asking;
     let vault = wallet.vault;
@@ -259,9 +259,9 @@ async fn ask(
     let proof = match proof {
         Ok(proof) => proof,
         Err(why) => {
-            let token = TokenProof::NoKey(why.to_owned());
+            let token = why.token();
             let refresh =
-                holds_token(vault, who).await.then(|| RefreshProof::NoKey(why.to_owned()));
+                holds_token(vault, who).await.then(|| RefreshProof::NoKey(why.to_string()));
             return Answer { token, refresh, access: None };
         }
     };

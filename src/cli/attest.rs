@@ -86,8 +86,9 @@ fn words(text: &str) -> Result<String, String> {
     if clean(text) != text {
         return Err("it holds control characters".to_owned());
     }
-    if text.chars().count() > LONGEST {
-        return Err(format!("it is longer than {LONGEST} characters"));
+    // As a key vault's tags hold them: what is beyond the first 65,536 counts twice there.
+    if text.encode_utf16().count() > LONGEST {
+        return Err(format!("it is longer than {LONGEST} characters (an emoji counts as two)"));
     }
     Ok(text.to_owned())
 }
@@ -336,6 +337,8 @@ mod tests {
         assert!(args("contoso").is_err());
         assert!(words(" \t ").is_err() && words("Ada\u{1b}[2J").is_err());
         assert!(words(&"x".repeat(LONGEST + 1)).is_err());
+        assert!(words(&"🦀".repeat(LONGEST / 2)).is_ok());
+        assert!(words(&"🦀".repeat(LONGEST / 2 + 1)).is_err(), "it takes two units in a tag");
         assert_eq!(words(" Ada ").unwrap(), "Ada");
         assert!(args("contoso --withdraw --by ada").is_err());
         let client = ClientId::from_uuid(uuid::Uuid::from_u128(1));

@@ -48,11 +48,17 @@ pub(super) async fn copy(args: CopyArgs, common: Common) -> Result<Verdict, Trou
         return Err(Trouble::new(Verdict::Usage, "the sandbox's own vault is not copied")
             .next("leave --sandbox out, or use a server: tenantry sandbox, and --cloud"));
     }
-    let to = if args.to.starts_with("https:") {
+    let to = if args.to.get(..6).is_some_and(|start| start.eq_ignore_ascii_case("https:")) {
         let cloud = context.cloud.name.or(Some(CloudName::Global));
         let named = manifest::key_vault_address(&args.to, cloud)
             .map_err(|why| Trouble::new(Verdict::Usage, format!("--to: {why}")))?;
         VaultLocation::KeyVault(named)
+    } else if let Some(scheme) = scheme(&args.to) {
+        return Err(Trouble::new(
+            Verdict::Usage,
+            format!("--to: {scheme}: is no place for a vault"),
+        )
+        .next("name a folder, or a key vault as https://NAME.vault.azure.net"));
     } else {
         VaultLocation::Folder(args.to.clone().into())
     };
@@ -85,6 +91,15 @@ pub(super) async fn copy(args: CopyArgs, common: Common) -> Result<Verdict, Trou
     drop(writer);
     context.close().await;
     Ok(Verdict::Done)
+}
+
+/// The scheme of what looks like an address and would make a folder of that name. A single letter is
+/// a Windows drive.
+fn scheme(place: &str) -> Option<&str> {
+    let (scheme, rest) = place.split_once(':')?;
+    let spelled = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
+    (spelled && scheme.len() > 1 && rest.starts_with('/')).then_some(scheme)
 }
 
 pub(super) async fn reveal(args: RevealArgs, common: Common) -> Result<Verdict, Trouble> {

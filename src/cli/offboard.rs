@@ -231,6 +231,7 @@ async fn read(
         directories: BTreeMap::new(),
         inventories: BTreeMap::new(),
         records,
+        deleted: BTreeMap::new(),
         vault: vault.id(),
         wish: plan::Wish::default(),
     };

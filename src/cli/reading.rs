@@ -87,8 +87,15 @@ async fn read_all(context: &Context, vault: &Vault, mut wish: Wish) -> Result<Re
         Trouble::of(format!("the provider's directory {named} could not be looked up"), &failure)
     })?;
     let directories = directories(context, &records).await;
-    let mut seen =
-        Seen { home, directories, inventories: BTreeMap::new(), records, vault: vault.id(), wish };
+    let mut seen = Seen {
+        home,
+        directories,
+        inventories: BTreeMap::new(),
+        records,
+        deleted: BTreeMap::new(),
+        vault: vault.id(),
+        wish,
+    };
     let mut parts = parts(context, &seen);
     // The provider's first: it says which client ids the customers' directories are asked about.
     if let Some(part) = parts.remove(&home) {
@@ -112,8 +119,24 @@ async fn read_all(context: &Context, vault: &Vault, mut wish: Wish) -> Result<Re
     seen.inventories.extend(theirs);
     let now = seen.now(Timestamp::now());
     let requests = seen.inventories.values().flatten().map(|inventory| inventory.requests).sum();
-    let plan = plan::plan(manifest, scope, cloud, &seen, now);
+    let mut plan = plan::plan(manifest, scope, cloud, &seen, now);
+    let unknown = unknown_to_vault(&plan, &seen);
+    if !unknown.is_empty() {
+        let deleted = vault.deleted(&unknown).await;
+        seen.deleted =
+            deleted.map_err(|error| vault_trouble("the vault's bin cannot be read", &error))?;
+        if !seen.deleted.is_empty() {
+            plan = plan::plan(manifest, scope, cloud, &seen, now);
+        }
+    }
     Ok(Reading { operator, seen, plan, now, requests })
+}
+
+/// The apps that exist and of which the vault has no record: on good days there are none, and its bin
+/// is not looked into.
+fn unknown_to_vault(plan: &plan::Plan, seen: &Seen) -> BTreeSet<AppKey> {
+    let apps = plan.apps.values().filter(|app| seen.app(app).is_some());
+    apps.map(|app| app.key.clone()).filter(|key| !seen.records.contains_key(key)).collect()
 }
 
 /// What is looked for in one directory.
@@ -385,6 +408,7 @@ async fn inventory(
             directories: seen.directories.clone(),
             inventories: BTreeMap::from([(directory, Ok(first))]),
             records: records.clone(),
+            deleted: seen.deleted.clone(),
             vault: seen.vault,
             wish: seen.wish.clone(),
         };

@@ -20,6 +20,7 @@ use crate::{
     inventory::{Binned, FoundApp, Inventory, Sight},
     manifest::{App, Credential, Layout, Manifest, NamedPermission},
     registration::{Permission, Registration},
+    vault::Deleted,
 };
 
 /// The most owners of an app
@@ -477,9 +478,20 @@ fn credentials(
         plan.diagnostics.extend(federated::secrets_left(found, of_this_app, now));
     }
 
+    // What can be recovered is not made anew, whatever was wished.
+    let found_here = matches!(state, State::Found { .. });
+    if needs_secret
+        && found_here
+        && record.is_none()
+        && let Some(deleted) = seen.deleted.get(&wanted.key)
+    {
+        plan.steps.clear();
+        plan.diagnostics.push(in_vaults_bin(deleted));
+        return;
+    }
     // What no vault holds, no vault can have lost.
     if needs_secret && !seen.wish.reissue && seen.wish.adopt.is_none() {
-        let guard = if matches!(state, State::Found { .. }) && record.is_none() {
+        let guard = if found_here && record.is_none() {
             Some(Diagnostic::new(
                 Code::VaultLost,
                 "the app carries our mark, but this vault has no file for it",
@@ -520,6 +532,18 @@ fn credentials(
     if !plan.foreign.is_empty() {
         plan.diagnostics.push(Diagnostic::new(Code::ForeignKept, kept(&plan.foreign)));
     }
+}
+
+fn in_vaults_bin(deleted: &Deleted) -> Diagnostic {
+    let Deleted { vault, secret, until } = deleted;
+    let until = until.map_or_else(String::new, |at| format!(" until {}", at.strftime("%Y-%m-%d")));
+    let summary =
+        format!("its secret {secret} was deleted, and lies in the bin of key vault {vault}{until}");
+    Diagnostic::new(Code::InVaultBin, summary).hint(format!(
+        "recover it: `{}`; only where it is to be made anew, purge it first (az keyvault secret \
+         purge), then --reissue",
+        deleted.recover()
+    ))
 }
 
 /// What is not ours in an app, counted.

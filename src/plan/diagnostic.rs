@@ -105,6 +105,8 @@ codes! {
     Orphaned = "orphaned", Warning;
     /// The app carries our mark, but this vault knows nothing of it.
     VaultLost = "vault-lost", Error;
+    /// The app's record and secret were deleted from the key vault, and can be recovered.
+    InVaultBin = "in-the-vaults-bin", Error;
     /// All of the app's credentials of ours were made by another vault.
     OtherVault = "other-vault", Error;
     /// Marks on an app contradict each other, or belong to another fleet.
@@ -137,6 +139,7 @@ impl Code {
             self,
             Self::VaultLost
                 | Self::OtherVault
+                | Self::InVaultBin
                 | Self::ConflictingMarks
                 | Self::TooManyChanges
                 | Self::AppInUse

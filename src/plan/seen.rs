@@ -7,10 +7,10 @@ use jiff::Timestamp;
 use super::{AppPlan, Wish};
 use crate::{
     failure::Failure,
-    ids::{TenantId, TenantKey, VaultId},
+    ids::{AppKey, TenantId, TenantKey, VaultId},
     inventory::{FoundApp, Inventories},
     manifest::{App, Layout},
-    vault::Records,
+    vault::{Deleted, Records},
 };
 
 /// A directory that a tenant's name resolved to.
@@ -33,6 +33,8 @@ pub struct Seen {
     pub inventories: Inventories,
     /// What the vault knows.
     pub records: Records,
+    /// What the vault's bin holds of apps that it has no record of.
+    pub deleted: BTreeMap<AppKey, Deleted>,
     /// Which vault that is.
     pub vault: VaultId,
     /// What the operator said.

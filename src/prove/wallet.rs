@@ -4,7 +4,8 @@ use crate::{
     entra::{ClientProof, Issuers, SecretAge},
     ids::{AppKey, Nonce},
     registration::Federated,
-    vault::Vault,
+    status::TokenProof,
+    vault::{Vault, VaultError},
 };
 
 /// What an app has to show.
@@ -39,6 +40,32 @@ impl Shows {
     }
 }
 
+/// Why an app cannot show anything here, in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unshown {
+    /// This process has no key to the vault, or no token of such an issuer.
+    NoKey(String),
+    /// What the vault holds is not what it wrote, wherever one asks.
+    Damaged(String),
+}
+
+impl Unshown {
+    pub(super) fn token(&self) -> TokenProof {
+        match self {
+            Self::NoKey(why) => TokenProof::NoKey(why.clone()),
+            Self::Damaged(why) => TokenProof::Damaged(why.clone()),
+        }
+    }
+}
+
+impl std::fmt::Display for Unshown {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NoKey(why) | Self::Damaged(why) => f.write_str(why),
+        }
+    }
+}
+
 /// Where what apps show is taken from.
 #[derive(Debug, Clone, Copy)]
 pub struct Wallet<'a> {
@@ -52,15 +79,19 @@ impl Wallet<'_> {
     /// Takes out what an app shows.
     ///
     /// # Errors
-    /// In words, why this process cannot: it has no key to the vault, or no token of such an issuer.
-    pub async fn proof(&self, app: &AppKey, shows: &Shows) -> Result<ClientProof, String> {
+    /// Why this process cannot.
+    pub async fn proof(&self, app: &AppKey, shows: &Shows) -> Result<ClientProof, Unshown> {
         match shows {
             Shows::Secret { nonce, age: _ } => {
                 let value = self.vault.value(app, nonce).await;
-                value.map(ClientProof::Secret).map_err(|error| error.to_string())
+                value.map(ClientProof::Secret).map_err(|error| match error {
+                    VaultError::Damaged(_) => Unshown::Damaged(error.to_string()),
+                    other => Unshown::NoKey(other.to_string()),
+                })
             }
             Shows::Issued(trusted) => {
-                self.issuers.token_for(trusted).await.map(ClientProof::Issued)
+                let token = self.issuers.token_for(trusted).await;
+                token.map(ClientProof::Issued).map_err(Unshown::NoKey)
             }
         }
     }

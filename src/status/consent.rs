@@ -223,7 +223,10 @@ impl View<'_> {
                     Some(TokenProof::Granted { roles, refused }) => {
                         self.weigh_roles(&mut held, roles, refused);
                     }
-                    Some(TokenProof::Refused(_) | TokenProof::NoKey(_)) | None => {
+                    Some(
+                        TokenProof::Refused(_) | TokenProof::NoKey(_) | TokenProof::Damaged(_),
+                    )
+                    | None => {
                         self.weigh_roles(&mut held, &BTreeMap::new(), &BTreeMap::new());
                     }
                 }
@@ -300,7 +303,7 @@ impl View<'_> {
                     self.facet(State::Unknown, Observed, format!("not proved: {}", why.line()))
                 }
             },
-            Some(TokenProof::NoKey(why)) => {
+            Some(TokenProof::NoKey(why) | TokenProof::Damaged(why)) => {
                 let mut facet = self.facet(State::Unknown, Observed, format!("not proved: {why}"));
                 if self.trusts_issuers() {
                     // Nobody here can ask, and the one who accepts needs nobody to.

@@ -299,7 +299,11 @@ impl View<'_> {
         };
         let mut facet = match self.token {
             Some(TokenProof::Granted { .. }) => accepted(),
-            Some(TokenProof::Refused(_) | TokenProof::NoKey(_)) | None if by_refresh => accepted(),
+            Some(TokenProof::Refused(_) | TokenProof::NoKey(_) | TokenProof::Damaged(_)) | None
+                if by_refresh =>
+            {
+                accepted()
+            }
             Some(TokenProof::Refused(why)) => match refusal(why) {
                 Refusal::NotConsented => self.waiting(
                     WaitingFor::CustomerAdmin,
@@ -324,6 +328,17 @@ impl View<'_> {
             },
             Some(TokenProof::NoKey(why)) => {
                 self.facet(State::Unknown, Observed, format!("stored, not proved: {why}; {ends}"))
+            }
+            Some(TokenProof::Damaged(why)) => {
+                let mut facet = self.facet(State::Unknown, Observed, format!("{why}; {ends}"));
+                facet.next_step = Some(NextStep {
+                    command: None,
+                    ..self.by_operator(
+                        "bring back into the vault what the evidence names; where that is lost, \
+                         remove the credential from the app, and apply makes its successor",
+                    )
+                });
+                facet
             }
             None => self.facet(State::Unknown, Observed, format!("stored, not proved; {ends}")),
         };

@@ -229,6 +229,8 @@ pub enum TokenProof {
     Refused(Failure),
     /// This machine has nothing to show: no key to the vault, or no token of an issuer.
     NoKey(String),
+    /// What the vault holds is not what it wrote: there is nothing to show anywhere.
+    Damaged(String),
 }
 
 /// What using the analyst's refresh token came to.

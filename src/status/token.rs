@@ -135,7 +135,7 @@ impl View<'_> {
                 facet.next_step = Some(self.by_analyst(SIGN_IN));
                 facet
             }
-            Some(TokenProof::Refused(_) | TokenProof::NoKey(_)) | None => {
+            Some(TokenProof::Refused(_) | TokenProof::NoKey(_) | TokenProof::Damaged(_)) | None => {
                 match self.consent().waiting_for {
                     Some(person) => {
                         self.waiting(person, Observed, format!("{none}; consent comes first"))

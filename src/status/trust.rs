@@ -86,7 +86,7 @@ impl View<'_> {
                     format!("its issuers are trusted, not proved: {}", why.line()),
                 ),
             },
-            (Some(TokenProof::NoKey(why)), _) => {
+            (Some(TokenProof::NoKey(why) | TokenProof::Damaged(why)), _) => {
                 let mut facet = self.facet(
                     State::Unknown,
                     Observed,

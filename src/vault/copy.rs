@@ -106,8 +106,11 @@ impl VaultWriter {
             return Ok(false);
         }
         for (nonce, value) in held {
-            if *self.value(&record.app, nonce).await?.expose() != *value.expose() {
-                return Ok(false);
+            match self.value(&record.app, nonce).await {
+                Ok(found) if *found.expose() == *value.expose() => {}
+                // What somebody else put there is written anew.
+                Ok(_) | Err(VaultError::Damaged(_)) => return Ok(false),
+                Err(error) => return Err(error),
             }
         }
         Ok(true)

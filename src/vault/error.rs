@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use jiff::Timestamp;
 use url::Url;
 
 use crate::{
@@ -81,6 +82,16 @@ pub enum VaultError {
         records: usize,
         /// What says which vault it is: a file, or a secret in a key vault.
         head: String,
+    },
+    /// The vault, or a part of it, was deleted and can still be recovered.
+    #[error("the vault of this fleet was deleted, and lies in the bin of {place}{}", lies(.secrets, *.until))]
+    Buried {
+        /// In which key vault.
+        place: Place,
+        /// What can be recovered.
+        secrets: Vec<String>,
+        /// When the first of it is purged, where that is said.
+        until: Option<Timestamp>,
     },
     /// A vault was to be made where there is one.
     #[error("there is a vault at {place} already")]
@@ -355,6 +366,7 @@ impl VaultError {
         match self {
             Self::Missing { .. }
             | Self::Headless { .. }
+            | Self::Buried { .. }
             | Self::Exists { .. }
             | Self::GoneOn { .. }
             | Self::OtherFleet { .. }
@@ -388,6 +400,11 @@ impl VaultError {
                 "bring it back from your backup (a deleted secret: `az keyvault secret recover`); a \
                  new one would not know its own records"
             }
+            Self::Buried { .. } => {
+                "nothing was changed; recover each of them with `az keyvault secret recover \
+                 --vault-name VAULT --name SECRET`, and it is the same vault again; for a new one, \
+                 purge them first"
+            }
             Self::Exists { place: Place::Disk(_) } => {
                 "nothing was changed; to start afresh, move the folder away"
             }
@@ -399,6 +416,12 @@ impl VaultError {
                  only if what it learnt is worth nothing, empty it first"
             }
             Self::OtherFleet { .. } => "give each fleet a folder of its own (vault.path)",
+            Self::Damaged(damages)
+                if damages.iter().all(|one| matches!(one.place, Place::KeyVault(_))) =>
+            {
+                "bring back what is named: the versions of a secret, and what was deleted of it, \
+                 are still in the key vault (az keyvault secret list-versions, list-deleted)"
+            }
             Self::Damaged(_) => {
                 "bring what is named back from your backup or your repository; or move it away \
                  and make new secrets for those apps (tenantry apply --reissue)"
@@ -428,12 +451,25 @@ impl VaultError {
                 }
                 _ => "run the same command again later; what is done stays done",
             },
-            Self::TooLong { .. } => "shorten the names given to attest (--by, --ticket)",
+            Self::TooLong { .. } => {
+                "names given to attest (--by, --ticket) fill a tenant's record: shorten them; an \
+                 app's is filled by its credentials, also by those that have ended"
+            }
             Self::Busy { .. } => "wait for it to end",
             Self::LeaseLost { .. } => "run the same command again; what is done stays done",
             Self::Usage(_) | Self::Interrupted => return None,
         })
     }
+}
+
+/// What lies in a bin, the first few by name, and until when.
+fn lies(secrets: &[String], until: Option<Timestamp>) -> String {
+    const SHOWN: usize = 5;
+    let until = until.map_or_else(String::new, |at| format!(" until {}", at.strftime("%Y-%m-%d")));
+    let names = secrets.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let more = secrets.len().saturating_sub(SHOWN);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{until}: {names}{more}")
 }
 
 /// All damaged files in one sentence, the first few by name.

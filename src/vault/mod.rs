@@ -4,7 +4,13 @@
 //! per fleet. Records (the clear headers) need no key, writing needs only the recipients, and only
 //! [`Vault::value`] needs the key. A vault is one fleet's, for its files are named by app keys.
 
-use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use crate::{
     ids::{AppKey, FleetName, Nonce, TenantKey, VaultId},
@@ -13,6 +19,7 @@ use crate::{
 };
 
 mod audit;
+mod bin;
 mod copy;
 mod credential;
 mod disk;
@@ -35,6 +42,7 @@ mod tests;
 mod writer;
 
 pub use audit::AuditEntry;
+pub use bin::Deleted;
 pub use copy::CopyReport;
 pub use credential::{
     CredentialKind, CredentialRecord, CredentialState, NewRefreshToken, REFRESH_TOKEN_LIVES,
@@ -266,6 +274,21 @@ impl Vault {
         match &self.backend {
             Backend::Folder(folder, _) => on(folder, Folder::leftovers).await,
             Backend::KeyVault(vault) => vault.leftovers().await,
+        }
+    }
+
+    /// The secrets of these apps that were deleted from this vault and can be recovered; nothing
+    /// where one may not look. A folder keeps nothing that was deleted.
+    ///
+    /// # Errors
+    /// The place refuses.
+    pub async fn deleted(
+        &self,
+        apps: &BTreeSet<AppKey>,
+    ) -> Result<BTreeMap<AppKey, Deleted>, VaultError> {
+        match &self.backend {
+            Backend::Folder(..) => Ok(BTreeMap::new()),
+            Backend::KeyVault(vault) => vault.deleted(apps).await,
         }
     }
 

@@ -264,3 +264,124 @@ fn no_value_of_a_key_vault_is_told() {
         }
     }
 }
+
+/// What somebody does who deletes these secrets by hand.
+fn delete(stage: &Stage, which: impl Fn(&str) -> bool) {
+    stage.change_world(|world| {
+        let vault = &mut world["keyVaults"][0];
+        let secrets = vault["secrets"].as_object().unwrap().clone();
+        for (name, secret) in secrets.into_iter().filter(|(name, _)| which(name)) {
+            vault["secrets"].as_object_mut().unwrap().remove(&name);
+            let deleted = secret["versions"][0]["updated"].clone();
+            vault["deletedSecrets"][name] = json!({"secret": secret, "deleted": deleted});
+        }
+    });
+}
+
+/// What somebody does who recovers all of it.
+fn recover(stage: &Stage) {
+    stage.change_world(|world| {
+        let vault = &mut world["keyVaults"][0];
+        let deleted = vault["deletedSecrets"].as_object().unwrap().clone();
+        for (name, deleted) in deleted {
+            vault["secrets"][name] = deleted["secret"].clone();
+        }
+        vault["deletedSecrets"] = json!({});
+    });
+}
+
+#[test]
+fn a_deleted_vault_is_recovered_and_not_made_anew() {
+    let stage = Stage::new(&in_key_vault(ONE));
+    stage.run(&["vault", "init"]).exits(0);
+    stage.run(&["apply", "--yes"]).exits(0);
+    stage.consent(CONTOSO, "contoso");
+    delete(&stage, |_| true);
+    for command in [&["plan"][..], &["apply", "--yes"], &["vault", "init"]] {
+        let said = stage.run(command).exits(7).stderr;
+        assert!(said.contains("lies in the bin of") && said.contains("secret recover"), "{said}");
+        assert!(!said.contains("tenantry vault init"), "{said}");
+    }
+    recover(&stage);
+    stage.run(&["plan", "--detailed-exitcode"]).exits(0);
+    opens(&stage, "contoso");
+}
+
+#[test]
+fn a_deleted_secret_is_recovered_and_not_renewed() {
+    let stage = Stage::new(&in_key_vault(ONE));
+    stage.run(&["vault", "init"]).exits(0);
+    stage.run(&["apply", "--yes"]).exits(0);
+    stage.consent(CONTOSO, "contoso");
+    stage.sandbox.clear_requests();
+    stage.run(&["plan", "--detailed-exitcode"]).exits(0);
+    assert_eq!(asked(&stage, "vault.listDeleted"), 0, "on good days nobody looks into the bin");
+    let made = apps(&stage);
+    delete(&stage, |name| name == "tenantry-acme-soc--contoso");
+    for command in [&["plan"][..], &["apply", "--yes"], &["apply", "--yes", "--reissue"]] {
+        let ran = stage.run(command).exits(7);
+        let said = format!("{}{}", ran.stdout, ran.stderr);
+        let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(said.contains("lies in the bin of key vault acme-soc"), "{said}");
+        assert!(!said.contains("pipeline's cache"), "{said}");
+    }
+    assert_eq!(apps(&stage), made);
+    recover(&stage);
+    stage.run(&["plan", "--detailed-exitcode"]).exits(0);
+    opens(&stage, "contoso");
+}
+
+#[test]
+fn a_value_that_somebody_changed_is_neither_told_nor_used() {
+    let stage = Stage::new(&in_key_vault(ONE));
+    stage.run(&["vault", "init"]).exits(0);
+    stage.run(&["apply", "--yes"]).exits(0);
+    stage.consent(CONTOSO, "contoso");
+    stage.run(&["status"]);
+    let good = stage.sandbox.world();
+    let broken: [&dyn Fn(&mut Value); 3] = [
+        &|vault| {
+            let other = vault["secrets"]["tenantry-acme-soc"]["versions"][0]["valueHash"].clone();
+            let versions = &mut vault["secrets"]["tenantry-acme-soc--contoso"]["versions"];
+            versions.as_array_mut().unwrap().last_mut().unwrap()["valueHash"] = other;
+        },
+        &|vault| {
+            let versions = &mut vault["secrets"]["tenantry-acme-soc--contoso"]["versions"];
+            versions.as_array_mut().unwrap().last_mut().unwrap()["enabled"] = json!(false);
+        },
+        &|vault| {
+            let versions = &mut vault["secrets"]["tenantry-acme-soc--contoso"]["versions"];
+            let newest = versions.as_array_mut().unwrap().last_mut().unwrap();
+            newest["tags"].as_object_mut().unwrap().remove("label").unwrap();
+        },
+    ];
+    for breaks in broken {
+        stage.sandbox.put_world(&good).unwrap();
+        stage.change_world(|world| breaks(&mut world["keyVaults"][0]));
+        assert_eq!(stage.run(&["reveal", "contoso"]).exits(7).stdout, "");
+        stage.sandbox.clear_requests();
+        let status = stage.run(&["status", "--json"]).json();
+        let secret = &status["tenants"][0]["facets"]["secret"];
+        assert_eq!(secret["state"], "unknown", "{secret}");
+        assert!(secret["evidence"]["what"].as_str().unwrap().contains("is damaged"), "{secret}");
+        assert!(secret["nextStep"]["what"].as_str().unwrap().contains("bring back"), "{secret}");
+        let copy = stage.run(&["vault", "copy", "--to", "elsewhere"]).exits(7);
+        assert!(copy.stderr.contains("is damaged"), "{}", copy.stderr);
+        stage.run(&["export", "--format", "env", "--out", "x.env", "contoso"]).exits(1);
+        assert!(!stage.path("x.env").exists());
+        stage.run(&["incidents", "--tenant", "contoso"]).exits(1);
+    }
+}
+
+#[test]
+fn a_vault_is_copied_to_no_address_but_a_key_vaults() {
+    let stage = Stage::new(ONE);
+    stage.run(&["vault", "init"]).exits(0);
+    for place in ["http://acme-soc.vault.azure.net", "file:///x", "s3://bucket/vault"] {
+        let said = stage.run(&["vault", "copy", "--to", place]).exits(64).stderr;
+        assert!(said.contains("no place for a vault"), "{said}");
+    }
+    for made in ["http:", "file:", "s3:"] {
+        assert!(!stage.path(made).exists(), "{made}");
+    }
+}

@@ -88,6 +88,7 @@ impl World {
             directories: BTreeMap::new(),
             inventories: BTreeMap::new(),
             records: BTreeMap::new(),
+            deleted: BTreeMap::new(),
             vault: VaultId::from_uuid(Uuid::from_u128(1)),
             wish: crate::plan::Wish::default(),
         };

@@ -5,18 +5,21 @@
 //! right of its own, and no one's where the vault is protected against it: then it is said until
 //! when the deleted things stay. Nothing of worth is lost: their credentials are gone by then.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use jiff::Timestamp;
 
 use super::{
     KeyVault,
     hand::{Held, Values},
     tags::{self, Name},
-    wire::Purged,
+    wire::{Binned, Purged},
 };
 use crate::{
     ids::{AppKey, TenantKey},
     secret::Secret,
     vault::{
+        bin::Deleted,
         error::{Damage, VaultError},
         leftover::{Erased, Leftover},
     },
@@ -42,6 +45,30 @@ impl KeyVault {
         }
     }
 
+    /// The deleted secrets of these apps, as far as they are of this vault.
+    pub(in crate::vault) async fn deleted(
+        &self,
+        apps: &BTreeSet<AppKey>,
+    ) -> Result<BTreeMap<AppKey, Deleted>, VaultError> {
+        let all = self.wire.list_deleted().await?.unwrap_or_default();
+        let of_app = |one: Binned| match self.names.read(&one.name) {
+            Some(Name::App(app)) if apps.contains(&app) && tags::is_of(self.id, &one.tags) => {
+                let vault = self.wire.vault_name();
+                Some((app, Deleted { vault, secret: one.name, until: one.until }))
+            }
+            Some(
+                Name::Head
+                | Name::App(_)
+                | Name::Tenant(_)
+                | Name::Lease
+                | Name::Audit
+                | Name::Leftover,
+            )
+            | None => None,
+        };
+        Ok(all.into_iter().filter_map(of_app).collect())
+    }
+
     /// Whether deleted secrets of an app, or of one tenant of it, can still be recovered.
     pub(in crate::vault) async fn buried(
         &self,
@@ -49,7 +76,7 @@ impl KeyVault {
         tenant: Option<&TenantKey>,
     ) -> Result<bool, VaultError> {
         let deleted = self.wire.list_deleted().await?;
-        Ok(deleted.is_some_and(|all| all.iter().any(|name| self.is_of(name, app, tenant))))
+        Ok(deleted.is_some_and(|all| all.iter().any(|one| self.is_of(&one.name, app, tenant))))
     }
 
     /// Whether a name is that of the app's secret or of one of its tenants', or of this tenant's.
@@ -115,8 +142,8 @@ impl Held {
         let mut erased = Erased::Gone;
         match vault.wire.list_deleted().await? {
             Some(listed) => {
-                let more = listed.into_iter().filter(|name| vault.is_of(name, app, tenant));
-                deleted.extend(more);
+                let names = listed.into_iter().map(|one| one.name);
+                deleted.extend(names.filter(|name| vault.is_of(name, app, tenant)));
             }
             // Whoever may not look cannot say that nothing is there.
             None => erased = Erased::Recoverable { until: None },

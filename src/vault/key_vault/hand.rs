@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use super::{
     KeyVault, Known,
     lease::Lease,
-    tags::{self, TenantPart, app_part},
+    tags::{self, Bound, TenantPart, app_part},
 };
 use crate::{
     ids::{AppKey, Nonce, TenantKey},
@@ -238,7 +238,7 @@ impl Held {
             held.iter().filter_map(|nonce| tags::label(new, nonce)).collect();
         let mut now = old.clone().unwrap_or_else(|| Known {
             record: app_part(new),
-            label: None,
+            value: None,
             tenants: BTreeMap::new(),
         });
 
@@ -248,8 +248,8 @@ impl Held {
         });
         let there = old
             .as_ref()
-            .map(|old| Secreted { same: app_part(&old.record) == part, label: old.label.clone() });
-        now.label = self.put(&name, &part, of_app, new, there, &labels, app.as_str()).await?;
+            .map(|old| Secreted { same: app_part(&old.record) == part, value: old.value.clone() });
+        now.value = self.put(&name, &part, of_app, new, there, &labels, app.as_str()).await?;
         let mut written = part;
         written.tenants.clone_from(&now.record.tenants);
         let tokens = now.record.credentials.iter();
@@ -280,11 +280,11 @@ impl Held {
             }
             let there = before.as_ref().map(|_| Secreted {
                 same: false,
-                label: now.tenants.get(tenant).cloned().flatten(),
+                value: now.tenants.get(tenant).cloned().flatten(),
             });
             let what = tenant.as_str();
-            let label = self.put(&name, &part, of_tenant, new, there, &labels, what).await?;
-            now.tenants.insert(tenant.clone(), label);
+            let value = self.put(&name, &part, of_tenant, new, there, &labels, what).await?;
+            now.tenants.insert(tenant.clone(), value);
             now.record.forget_token(tenant);
             now.record.credentials.extend(part.token);
             now.record.tenants.insert(tenant.clone(), part.record);
@@ -296,7 +296,7 @@ impl Held {
         Ok(())
     }
 
-    /// Brings one secret up to date; gives back whose value its newest version has then.
+    /// Brings one secret up to date; gives back what its newest version has then.
     #[expect(clippy::too_many_arguments, reason = "one place decides between four requests")]
     async fn put<T: serde::Serialize>(
         &self,
@@ -307,10 +307,10 @@ impl Held {
         there: Option<Secreted>,
         labels: &BTreeSet<String>,
         what: &str,
-    ) -> Result<Option<String>, VaultError> {
+    ) -> Result<Option<Bound>, VaultError> {
         let wire = &self.vault.wire;
-        let tags = |label: Option<&str>| {
-            tags::write(self.vault.id, part, label).map_err(|length| VaultError::TooLong {
+        let tags = |value: Option<&Bound>| {
+            tags::write(self.vault.id, part, value).map_err(|length| VaultError::TooLong {
                 what: what.to_owned(),
                 length,
                 most: tags::MOST,
@@ -318,18 +318,20 @@ impl Held {
             })
         };
         if let Some((nonce, value)) = value {
-            let label = tags::label(record, nonce);
             let end = record.credential(nonce).and_then(|credential| credential.end);
-            wire.set(name, value, &tags(label.as_deref())?, end).await?;
-            return Ok(label);
+            let bound =
+                tags::label(record, nonce).map(|label| Bound::to(self.vault.id, label, value));
+            wire.set(name, value, &tags(bound.as_ref())?, end).await?;
+            return Ok(bound);
         }
         match there {
-            Some(Secreted { same: true, label }) => Ok(label),
-            Some(Secreted { same: false, label }) => {
-                let stays = label.as_ref().is_none_or(|label| labels.contains(label));
+            Some(Secreted { same: true, value }) => Ok(value),
+            Some(Secreted { same: false, value }) => {
+                let stays = value.as_ref().is_none_or(|value| labels.contains(&value.label));
                 if stays {
-                    wire.tag(name, &tags(label.as_deref())?).await?;
-                    return Ok(label);
+                    let value = self.bound(name, value).await;
+                    wire.tag(name, &tags(value.as_ref())?).await?;
+                    return Ok(value);
                 }
                 // The newest version holds a value of which nothing is to be left.
                 wire.set(name, &no_value(), &tags(None)?, None).await?;
@@ -342,14 +344,29 @@ impl Held {
             }
         }
     }
+
+    /// The same, bound, where it was written before values were and can be read here.
+    async fn bound(&self, name: &str, value: Option<Bound>) -> Option<Bound> {
+        let value = value?;
+        if value.is_bound() {
+            return Some(value);
+        }
+        match self.vault.wire.get(name, None).await {
+            Ok(Some(got)) if Bound::read(&got.item.tags).as_ref() == Some(&value) => {
+                Some(Bound::to(self.vault.id, value.label, &got.value))
+            }
+            // Who may not read it leaves it as it is to the next one who may.
+            Ok(Some(_) | None) | Err(_) => Some(value),
+        }
+    }
 }
 
 /// A secret that is there.
 struct Secreted {
     /// Whether its tags say already what they shall.
     same: bool,
-    /// Whose value its newest version has.
-    label: Option<String>,
+    /// Which value its newest version has.
+    value: Option<Bound>,
 }
 
 fn no_value() -> Secret<String> {

@@ -43,8 +43,11 @@ const SECOND_IS_OVER: Duration = Duration::from_millis(1_250);
 const LOOK_AGAIN: Duration = Duration::from_millis(1_500);
 /// How long letting go may take; what is left then ends by itself.
 const LETTING_GO: Duration = Duration::from_secs(5);
+/// How long a deleted claim is tried to be purged, so that no run leaves one in the bin: a key vault
+/// may forbid it, or be busy with deleting for longer, and then purges it itself one day.
+const CLEARING_UP: Duration = Duration::from_secs(3);
 
-/// A claim of ours; deleted when this is dropped.
+/// A claim of ours; deleted, and purged where that is allowed, when this is dropped.
 pub(super) struct Lease {
     wire: Arc<Wire>,
     name: String,
@@ -103,6 +106,7 @@ impl Lease {
         for claim in dead {
             // Whoever else sees it deletes it too.
             let _ = self.wire.delete(&claim.name).await;
+            let _ = tokio::time::timeout(CLEARING_UP, self.wire.purge_deleted(&claim.name)).await;
         }
         let mine = (self.name.as_str(), self.shard);
         first_in_the_way(live, mine)
@@ -136,7 +140,9 @@ impl Drop for Lease {
         let (wire, name) = (self.wire.clone(), std::mem::take(&mut self.name));
         let gone = async move {
             // What cannot be deleted now dies by itself.
-            let _ = tokio::time::timeout(LETTING_GO, wire.delete(&name)).await;
+            if let Ok(Ok(())) = tokio::time::timeout(LETTING_GO, wire.delete(&name)).await {
+                let _ = tokio::time::timeout(CLEARING_UP, wire.purge_deleted(&name)).await;
+            }
         };
         match Handle::try_current() {
             Ok(here) if here.runtime_flavor() == RuntimeFlavor::CurrentThread => {

@@ -29,8 +29,8 @@ pub use wire::KeyVaultAccess;
 
 use self::{
     lease::Lease,
-    tags::{Name, Names, TenantPart},
-    wire::{Item, Wire},
+    tags::{Bound, Name, Names, TenantPart},
+    wire::{Binned, Got, Item, Wire},
 };
 use crate::{
     failure::Cause,
@@ -67,10 +67,10 @@ pub(super) struct KeyVault {
 #[derive(Debug, Clone)]
 struct Known {
     record: Record,
-    /// Whose value the newest version of the app's secret has.
-    label: Option<String>,
+    /// Which value the newest version of the app's secret has.
+    value: Option<Bound>,
     /// The same of each tenant's secret.
-    tenants: BTreeMap<TenantKey, Option<String>>,
+    tenants: BTreeMap<TenantKey, Option<Bound>>,
 }
 
 impl KeyVault {
@@ -85,14 +85,15 @@ impl KeyVault {
         let (tags, key) = match wire.get(names.head(), None).await {
             Ok(Some(got)) => (got.item.tags, KeyState::Ready(KeyOrigin::KeyVault)),
             Ok(None) => return Err(nothing_there(&wire, &names).await),
+            // Which vault it is, the tags of a disabled secret say, too.
+            Err(error) if is_disabled(&error) => {
+                let newest = newest(&wire, &names).await?;
+                (newest.tags, KeyState::Ready(KeyOrigin::KeyVault))
+            }
             Err(error) => match not_allowed(wire.url(), &error) {
                 // Whoever may read no value may still read tags.
                 Some(trouble) => {
-                    let versions = wire.versions(names.head()).await?;
-                    let newest = versions.into_iter().max_by_key(|version| version.created);
-                    let Some(newest) = newest else {
-                        return Err(nothing_there(&wire, &names).await);
-                    };
+                    let newest = newest(&wire, &names).await?;
                     (newest.tags, KeyState::Unreadable(trouble))
                 }
                 None => return Err(error),
@@ -135,16 +136,28 @@ impl KeyVault {
             }
             let records = apps(&names, &listed);
             if records > 0 {
-                return Err(headless(&wire, &names, records));
+                return Err(left_over(&wire, &names, records).await?);
             }
             match lease.before(&names, &listed).await {
                 None => break,
                 Some(first) => lease.outlast(&first).await?,
             }
         }
+        // A new vault beside what was deleted of one would not know it once it is recovered.
+        let deleted = in_bin(&wire, &names).await?;
+        if !deleted.is_empty() {
+            return Err(buried(&wire, deleted));
+        }
         let id = id.unwrap_or_else(|| VaultId::from_uuid(Uuid::new_v4()));
-        let words = format!("The vault of tenantry for fleet {fleet}. What it is, its tags say.");
-        wire.set(names.head(), &Secret::new(words), &tags::of_head(id, fleet), None).await?;
+        let words = Secret::new(format!(
+            "The vault of tenantry for fleet {fleet}. What it is, its tags say."
+        ));
+        let head = tags::of_head(id, fleet);
+        // Nor where one may not look into the bin.
+        if wire.set_unless_deleted(names.head(), &words, &head).await?.is_none() {
+            let name = names.head().to_owned();
+            return Err(buried(&wire, vec![Binned { name, tags: head, until: None }]));
+        }
         drop(lease);
         Self::open(access, fleet).await
     }
@@ -174,8 +187,8 @@ impl KeyVault {
         for item in listed {
             match self.names.read(&item.name) {
                 Some(Name::App(app)) => match tags::read::<Record>(self.id, &item.tags) {
-                    Ok((record, label)) if record.app == app => {
-                        apps.insert(app, Known { record, label, tenants: BTreeMap::new() });
+                    Ok((record, value)) if record.app == app => {
+                        apps.insert(app, Known { record, value, tenants: BTreeMap::new() });
                     }
                     Ok((record, _)) => {
                         broken(
@@ -191,7 +204,7 @@ impl KeyVault {
         }
         for (app, item) in of_tenants {
             match (tags::read::<TenantPart>(self.id, &item.tags), apps.get_mut(&app)) {
-                (Ok((part, label)), Some(known)) => {
+                (Ok((part, value)), Some(known)) => {
                     if self.names.tenant(&app, &part.tenant) != item.name {
                         broken(
                             item,
@@ -202,7 +215,7 @@ impl KeyVault {
                         );
                         continue;
                     }
-                    known.tenants.insert(part.tenant.clone(), label);
+                    known.tenants.insert(part.tenant.clone(), value);
                     known.record.credentials.extend(part.token);
                     known.record.tenants.insert(part.tenant, part.record);
                 }
@@ -274,23 +287,50 @@ impl KeyVault {
             Some(trouble) => VaultError::Key(trouble),
             None => error,
         };
-        let is_it = |item: &Item| item.tags.get("label").is_some_and(|found| found == label);
-        if let Some(got) = self.wire.get(name, None).await.map_err(opened)?
-            && is_it(&got.item)
-        {
-            return Ok(got.value);
+        let is_it = |item: &Item| Bound::read(&item.tags).is_some_and(|value| value.label == label);
+        match self.wire.get(name, None).await {
+            Ok(Some(got)) if is_it(&got.item) => return self.checked(name, got),
+            Ok(Some(_) | None) => {}
+            Err(error) if is_disabled(&error) => {}
+            Err(error) => return Err(opened(error)),
         }
-        let older =
-            self.wire.versions(name).await?.into_iter().find(|item| item.enabled && is_it(item));
-        let version = older.and_then(|item| item.version);
+        let (enabled, disabled): (Vec<Item>, Vec<Item>) = self
+            .wire
+            .versions(name)
+            .await?
+            .into_iter()
+            .filter(is_it)
+            .partition(|version| version.enabled);
+        let version = enabled.into_iter().find_map(|item| item.version);
         let got = match &version {
             Some(version) => self.wire.get(name, Some(version)).await.map_err(opened)?,
             None => None,
         };
-        match got.filter(|got| is_it(&got.item)) {
-            Some(got) => Ok(got.value),
-            None => Err(damaged(self.wire.place(name), "none of its versions holds the value")),
+        if let Some(got) = got.filter(|got| is_it(&got.item)) {
+            return self.checked(name, got);
         }
+        let why = match disabled.into_iter().find_map(|item| item.version) {
+            Some(version) => format!(
+                "the version that holds the value is disabled; \
+                 `az keyvault secret set-attributes --vault-name {} --name {name} --version \
+                 {version} --enabled true` brings it back",
+                self.wire.vault_name()
+            ),
+            None => {
+                "no version of it has the tag `label` that says that it holds the value".to_owned()
+            }
+        };
+        Err(damaged(self.wire.place(name), why))
+    }
+
+    /// A value, where it is the one that its tags were written with.
+    fn checked(&self, name: &str, got: Got) -> Result<Secret<String>, VaultError> {
+        if Bound::read(&got.item.tags).is_none_or(|value| value.is(self.id, &got.value)) {
+            return Ok(got.value);
+        }
+        let why = "its value is not the one that was written with its tags: somebody put another \
+                   there";
+        Err(damaged(self.wire.place(name), why))
     }
 
     /// Takes the right to write, or says who has it. Whoever waits stands in line.
@@ -371,11 +411,22 @@ fn damaged(place: Place, why: impl Into<String>) -> VaultError {
     VaultError::Damaged(vec![Damage { place, why: why.into() }])
 }
 
+/// Whether a version is not given because somebody disabled it
+/// (<https://learn.microsoft.com/en-us/azure/key-vault/secrets/about-secrets#secret-attributes>).
+fn is_disabled(error: &VaultError) -> bool {
+    match error {
+        VaultError::Refused { failure, .. } => failure.code.as_deref() == Some("SecretDisabled"),
+        _ => false,
+    }
+}
+
 /// That values may not be read, where an error says so.
 fn not_allowed(url: &Url, error: &VaultError) -> Option<KeyTrouble> {
     match error {
         VaultError::Refused { failure, .. }
-            if failure.cause == Cause::Privilege && failure.status == Some(403) =>
+            if failure.cause == Cause::Privilege
+                && failure.status == Some(403)
+                && !is_disabled(error) =>
         {
             Some(KeyTrouble::NotAllowed { vault: url.clone(), why: failure.line() })
         }
@@ -392,13 +443,53 @@ fn headless(wire: &Wire, names: &Names, records: usize) -> VaultError {
     VaultError::Headless { place: Place::KeyVault(wire.url().clone()), records, head }
 }
 
+/// The newest version of the first secret, without its value.
+async fn newest(wire: &Wire, names: &Names) -> Result<Item, VaultError> {
+    let versions = wire.versions(names.head()).await?;
+    match versions.into_iter().max_by_key(|version| version.created) {
+        Some(newest) => Ok(newest),
+        None => Err(nothing_there(wire, names).await),
+    }
+}
+
 /// There is no vault, or only what is left of one.
 async fn nothing_there(wire: &Wire, names: &Names) -> VaultError {
-    match wire.list().await {
-        Ok(listed) => match apps(names, &listed) {
-            0 => VaultError::Missing { place: Place::KeyVault(wire.url().clone()) },
-            records => headless(wire, names, records),
-        },
-        Err(error) => error,
+    let listed = match wire.list().await {
+        Ok(listed) => listed,
+        Err(error) => return error,
+    };
+    match left_over(wire, names, apps(names, &listed)).await {
+        Ok(error) | Err(error) => error,
+    }
+}
+
+/// What is wrong with a vault without its first secret, of which so many records are there.
+async fn left_over(wire: &Wire, names: &Names, records: usize) -> Result<VaultError, VaultError> {
+    let deleted = in_bin(wire, names).await?;
+    let head_too = deleted.iter().any(|one| one.name == names.head());
+    Ok(match records {
+        0 if deleted.is_empty() => {
+            VaultError::Missing { place: Place::KeyVault(wire.url().clone()) }
+        }
+        1.. if !head_too => headless(wire, names, records),
+        _ => buried(wire, deleted),
+    })
+}
+
+/// What lies in the bin of a fleet's vault: nothing where one may not look.
+async fn in_bin(wire: &Wire, names: &Names) -> Result<Vec<Binned>, VaultError> {
+    let mut all = wire.list_deleted().await?.unwrap_or_default();
+    all.retain(|one| match names.read(&one.name) {
+        Some(Name::Head | Name::App(_) | Name::Tenant(_) | Name::Leftover) => true,
+        Some(Name::Lease | Name::Audit) | None => false,
+    });
+    Ok(all)
+}
+
+fn buried(wire: &Wire, deleted: Vec<Binned>) -> VaultError {
+    VaultError::Buried {
+        place: Place::KeyVault(wire.url().clone()),
+        until: deleted.iter().filter_map(|one| one.until).min(),
+        secrets: deleted.into_iter().map(|one| one.name).collect(),
     }
 }

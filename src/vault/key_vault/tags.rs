@@ -22,6 +22,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     ids::{AppKey, FleetName, Nonce, TenantKey, VaultId},
+    secret::Secret,
     vault::{
         credential::{CredentialKind, CredentialRecord},
         leftover::Leftover,
@@ -34,12 +35,14 @@ use crate::{
 /// The tags of one secret.
 pub(super) type Tags = HashMap<String, String>;
 
-/// Which vault a secret is part of.
+/// Which vault a secret is part of; behind it, where a value is kept, the digest that binds the two.
 const VAULT: &str = "tenantry-vault";
 /// Whose the vault is; on the first secret only.
 const FLEET: &str = "tenantry-fleet";
 /// The format of it all; on the first secret only.
 const FORMAT: (&str, &str) = ("tenantry-format", "1");
+/// Stands before a digest.
+const DIGEST: &str = "sha256:";
 /// Whose value the newest version has; absent where it has none.
 const LABEL: &str = "label";
 /// What is told piece by piece: `record-01`, `record-02`, …
@@ -182,6 +185,58 @@ pub(super) fn head(tags: &Tags) -> Result<(VaultId, String), String> {
     Ok((id, get(FLEET)?.clone()))
 }
 
+/// The value of a version, as the tags beside it tell it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Bound {
+    /// Whose it is.
+    pub(super) label: String,
+    /// What it is recognised by; nothing in what was written before values were bound.
+    digest: Option<String>,
+}
+
+impl Bound {
+    /// Binds a value to the vault and to whose it is.
+    ///
+    /// A digest beside a value would tell a short one to whoever tries them all. These are made by
+    /// Microsoft with more than 200 bits of chance: nobody finds one by its digest.
+    pub(super) fn to(vault: VaultId, label: String, value: &Secret<String>) -> Self {
+        let mut digest = Sha256::new();
+        // Neither an id nor JSON on one line holds a line break.
+        for part in [vault.to_string().as_str(), "\n", &label, "\n", value.expose()] {
+            digest.update(part);
+        }
+        let digest = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        Self { label, digest: Some(digest) }
+    }
+
+    /// What tags say; nothing where they tell of no value.
+    pub(super) fn read(tags: &Tags) -> Option<Self> {
+        let digest = tags.get(VAULT).and_then(|tag| tag.split_once(' '));
+        let digest = digest.map(|(_, digest)| digest.trim_start_matches(DIGEST).to_owned());
+        Some(Self { label: tags.get(LABEL)?.clone(), digest })
+    }
+
+    /// Whether it is bound at all.
+    pub(super) fn is_bound(&self) -> bool {
+        self.digest.is_some()
+    }
+
+    /// Whether a value is the one that the tags were written with, as far as they say.
+    pub(super) fn is(&self, vault: VaultId, value: &Secret<String>) -> bool {
+        !self.is_bound() || *self == Self::to(vault, self.label.clone(), value)
+    }
+}
+
+/// Whether tags are of this vault.
+pub(super) fn is_of(vault: VaultId, tags: &Tags) -> bool {
+    vault_of(tags).is_some_and(|found| found.parse() == Ok(vault))
+}
+
+fn vault_of(tags: &Tags) -> Option<&str> {
+    let tag = tags.get(VAULT)?;
+    Some(tag.split_once(' ').map_or(tag.as_str(), |(vault, _)| vault))
+}
+
 /// The tags of a secret of an app or a tenant.
 ///
 /// # Errors
@@ -189,14 +244,16 @@ pub(super) fn head(tags: &Tags) -> Result<(VaultId, String), String> {
 pub(super) fn write<T: Serialize>(
     vault: VaultId,
     part: &T,
-    label: Option<&str>,
+    value: Option<&Bound>,
 ) -> Result<Tags, usize> {
     let text = ascii(&serde_json::to_string(part).expect("a record is plain text and numbers"));
     if text.len() > MOST {
         return Err(text.len());
     }
-    let mut tags = Tags::from([(VAULT.to_owned(), vault.to_string())]);
-    tags.extend(label.map(|label| (LABEL.to_owned(), label.to_owned())));
+    let digest = value.and_then(|value| value.digest.as_ref());
+    let digest = digest.map_or_else(String::new, |digest| format!(" {DIGEST}{digest}"));
+    let mut tags = Tags::from([(VAULT.to_owned(), format!("{vault}{digest}"))]);
+    tags.extend(value.map(|value| (LABEL.to_owned(), value.label.clone())));
     let mut rest = text.as_str();
     let mut number = 1;
     while !rest.is_empty() {
@@ -207,15 +264,15 @@ pub(super) fn write<T: Serialize>(
     Ok(tags)
 }
 
-/// The same, read; with the label of the newest version's value.
+/// The same, read; with what is said of the newest version's value.
 ///
 /// # Errors
 /// In words, what is wrong with it.
 pub(super) fn read<T: for<'de> Deserialize<'de>>(
     vault: VaultId,
     tags: &Tags,
-) -> Result<(T, Option<String>), String> {
-    match tags.get(VAULT) {
+) -> Result<(T, Option<Bound>), String> {
+    match vault_of(tags) {
         Some(found) if found.parse() == Ok(vault) => {}
         Some(found) => {
             return Err(format!("it belongs to another vault ({found}), not to {vault}"));
@@ -229,7 +286,7 @@ pub(super) fn read<T: for<'de> Deserialize<'de>>(
     let text: String = pieces.into_values().collect();
     let part =
         serde_json::from_str(&text).map_err(|error| format!("its tags cannot be read: {error}"))?;
-    Ok((part, tags.get(LABEL).cloned()))
+    Ok((part, Bound::read(tags)))
 }
 
 /// What a value says of itself, in the tag beside it.
@@ -295,9 +352,10 @@ mod tests {
         known.attestation.as_mut().unwrap().by = "Zoë 🦀 株式会社".repeat(20);
         let label = label(&record, &record.credentials[0].nonce).unwrap();
         assert!(label.len() <= LONGEST);
-        let tags = write(vault_id(), &app_part(&record), Some(&label)).unwrap();
+        let value = Bound::to(vault_id(), label, &Secret::new("a value".to_owned()));
+        let tags = write(vault_id(), &app_part(&record), Some(&value)).unwrap();
         let (app, found): (Record, _) = read(vault_id(), &tags).unwrap();
-        assert_eq!((app, found), (app_part(&record), Some(label)));
+        assert_eq!((app, found), (app_part(&record), Some(value)));
         let part = TenantPart::of(&record, &tenant).unwrap();
         let tags = write(vault_id(), &part, None).unwrap();
         assert!(tags.len() <= 15 && tags.len() > 4);
@@ -314,6 +372,24 @@ mod tests {
         let mut long = part;
         long.record.attestation.as_mut().unwrap().by = "x".repeat(4_000);
         assert!(write(vault_id(), &long, None).unwrap_err() > MOST);
+    }
+
+    #[test]
+    fn a_value_is_bound_to_its_vault_and_its_label() {
+        let value = |text: &str| Secret::new(text.to_owned());
+        let bound = Bound::to(vault_id(), "whose".to_owned(), &value("a"));
+        assert!(bound.is(vault_id(), &value("a")));
+        assert!(!bound.is(vault_id(), &value("b")));
+        assert!(!bound.is(VaultId::from_uuid(uuid::Uuid::new_v4()), &value("a")));
+        let other = Bound { label: "another's".to_owned(), ..bound };
+        assert!(!other.is(vault_id(), &value("a")));
+        // What was written before values were bound is read as it was.
+        let old = Tags::from([
+            (VAULT.to_owned(), vault_id().to_string()),
+            (LABEL.to_owned(), "whose".to_owned()),
+        ]);
+        let old = Bound::read(&old).unwrap();
+        assert!(!old.is_bound() && old.is(vault_id(), &value("any")));
     }
 
     #[test]

@@ -22,6 +22,8 @@ use crate::{
     },
 };
 
+mod by_hand;
+
 const VALUE: &str = "canary~Q8w.value-that-must-not-be-seen";
 
 struct Place {

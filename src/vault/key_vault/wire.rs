@@ -77,6 +77,15 @@ pub(super) struct Got {
     pub(super) value: Secret<String>,
 }
 
+/// A secret in the bin.
+#[derive(Debug, Clone)]
+pub(super) struct Binned {
+    pub(super) name: String,
+    pub(super) tags: Tags,
+    /// When the key vault purges it by itself.
+    pub(super) until: Option<Timestamp>,
+}
+
 /// How long a name that was just deleted or recovered may stay in between.
 const SETTLES: Duration = Duration::from_secs(60);
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
@@ -123,6 +132,13 @@ impl Wire {
         &self.url
     }
 
+    /// The key vault's name, as Azure CLI takes it.
+    pub(super) fn vault_name(&self) -> String {
+        let last = self.url.path_segments().and_then(|mut parts| parts.rfind(|p| !p.is_empty()));
+        let host = self.url.host_str().and_then(|host| host.split('.').next());
+        last.or(host).unwrap_or_default().to_owned()
+    }
+
     /// Where a secret of this name is.
     pub(super) fn place(&self, name: &str) -> Place {
         let mut url = self.url.clone();
@@ -152,24 +168,8 @@ impl Wire {
     ) -> Result<Item, VaultError> {
         let started = tokio::time::Instant::now();
         loop {
-            let parameters = SetSecretParameters {
-                content_type: Some("text/plain".to_owned()),
-                secret_attributes: expires.map(|at| SecretAttributes {
-                    enabled: Some(true),
-                    expires: azure_core::time::OffsetDateTime::from_unix_timestamp(at.as_second())
-                        .ok(),
-                    ..SecretAttributes::default()
-                }),
-                tags: Some(tags.clone()),
-                value: Some(value.expose().clone()),
-            };
-            let content =
-                RequestContent::try_from(parameters).map_err(self.refused("write", name))?;
-            let error = match self.client.set_secret(name, content, None).await {
-                Ok(answer) => {
-                    let answer = answer.into_model().map_err(self.refused("write", name))?;
-                    return self.got(name, answer).map(|got| got.item);
-                }
+            let error = match self.put(name, value, tags, expires).await? {
+                Ok(item) => return Ok(item),
                 Err(error) => error,
             };
             let code = code_of(&error);
@@ -180,6 +180,54 @@ impl Wire {
                 Some(_) | None => return Err(self.refused("write", name)(error)),
             }
             tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    /// The same, but for a name that was deleted and may still come back: then nothing is written.
+    pub(super) async fn set_unless_deleted(
+        &self,
+        name: &str,
+        value: &Secret<String>,
+        tags: &Tags,
+    ) -> Result<Option<Item>, VaultError> {
+        match self.put(name, value, tags, None).await? {
+            Ok(item) => Ok(Some(item)),
+            Err(error) => match code_of(&error).as_deref() {
+                Some(
+                    "ObjectIsDeletedButRecoverable"
+                    | "ObjectIsBeingDeleted"
+                    | "ObjectIsBeingRecovered",
+                ) => Ok(None),
+                Some(_) | None => Err(self.refused("write", name)(error)),
+            },
+        }
+    }
+
+    /// One try at a new version.
+    async fn put(
+        &self,
+        name: &str,
+        value: &Secret<String>,
+        tags: &Tags,
+        expires: Option<Timestamp>,
+    ) -> Result<azure_core::Result<Item>, VaultError> {
+        let parameters = SetSecretParameters {
+            content_type: Some("text/plain".to_owned()),
+            secret_attributes: expires.map(|at| SecretAttributes {
+                enabled: Some(true),
+                expires: azure_core::time::OffsetDateTime::from_unix_timestamp(at.as_second()).ok(),
+                ..SecretAttributes::default()
+            }),
+            tags: Some(tags.clone()),
+            value: Some(value.expose().clone()),
+        };
+        let content = RequestContent::try_from(parameters).map_err(self.refused("write", name))?;
+        match self.client.set_secret(name, content, None).await {
+            Ok(answer) => {
+                let answer = answer.into_model().map_err(self.refused("write", name))?;
+                self.got(name, answer).map(|got| Ok(got.item))
+            }
+            Err(error) => Ok(Err(error)),
         }
     }
 
@@ -290,8 +338,8 @@ impl Wire {
         }
     }
 
-    /// The names of what was deleted and can be recovered; nothing where one may not look.
-    pub(super) async fn list_deleted(&self) -> Result<Option<Vec<String>>, VaultError> {
+    /// What was deleted and can be recovered; nothing where one may not look.
+    pub(super) async fn list_deleted(&self) -> Result<Option<Vec<Binned>>, VaultError> {
         let refused = self.refused("list what was deleted from", "");
         let pages = match self.client.list_deleted_secret_properties(None) {
             Ok(pages) => pages,
@@ -302,8 +350,28 @@ impl Wire {
             Err(error) if status_of(&error) == Some(403) => return Ok(None),
             Err(error) => return Err(refused(error)),
         };
-        let name = |secret: DeletedSecretProperties| parts(&secret.id?).map(|(name, _)| name);
-        Ok(Some(found.into_iter().filter_map(name).collect()))
+        let binned = |secret: DeletedSecretProperties| {
+            let (name, _) = parts(&secret.id?)?;
+            Some(Binned {
+                name: name.to_ascii_lowercase(),
+                tags: secret.tags.unwrap_or_default(),
+                until: secret
+                    .scheduled_purge_date
+                    .and_then(|at| Timestamp::from_second(at.unix_timestamp()).ok()),
+            })
+        };
+        Ok(Some(found.into_iter().filter_map(binned).collect()))
+    }
+
+    /// Purges what was just deleted, for as long as the key vault is still busy with deleting it;
+    /// what may not be purged stays, and goes by itself.
+    pub(super) async fn purge_deleted(&self, name: &str) {
+        while let Err(error) = self.client.purge_deleted_secret(name, None).await {
+            if !matches!(status_of(&error), Some(404 | 409)) {
+                return;
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
     }
 
     /// Makes what was deleted unrecoverable, where that is allowed. A name that was just deleted is
