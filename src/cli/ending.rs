@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::output;
 use crate::{
+    event::Event,
     failure::Failure,
     ids::{AppKey, FleetName},
     report::{
@@ -20,6 +21,7 @@ use crate::{
         error::Trouble,
         failed::Failed,
         file::{self, Kind},
+        ran::Ran,
     },
     verdict::Verdict,
 };
@@ -85,6 +87,7 @@ struct Known {
     summary: Option<String>,
     outputs: Vec<(&'static str, String)>,
     failed: Vec<(AppKey, Failure)>,
+    ran: Ran,
 }
 
 impl Ending {
@@ -127,6 +130,17 @@ impl Ending {
         known.sandbox = sandbox;
     }
 
+    /// Something happened on the way.
+    pub(super) fn hear(&self, event: &Event) {
+        self.known().ran.hear(event);
+    }
+
+    /// A report that tells how everybody is, with what this run did before it.
+    pub(super) fn with_what_was_done(&self, kind: Kind, report: String) -> String {
+        let known = self.known();
+        known.ran.join(known.verb, kind, report)
+    }
+
     /// A report was made and written.
     pub(super) fn reported(&self, kind: Kind, text: String) {
         self.known().made = Some((kind, text));
@@ -165,6 +179,9 @@ impl Ending {
         let mut known = std::mem::take(&mut *self.known());
         if let Some(trouble) = trouble {
             known.annotations.extend(ci::of_trouble(trouble));
+        }
+        if let Some(summary) = known.summary.take() {
+            known.summary = Some(known.ran.join(known.verb, Kind::Markdown, summary));
         }
         match verdict {
             // What was found is no failure, even where a pipeline asked to be told by the exit code.
@@ -214,7 +231,7 @@ impl Known {
         {
             let text = match &self.made {
                 Some((_, made)) => failed.join(kind, made),
-                None => failed.report(kind),
+                None => self.ran.join(self.verb, kind, failed.report(kind)),
             };
             if let Err(error) = file::save(path, &text) {
                 warn(&format!("the report {} was not written", path.display()), &error);

@@ -140,12 +140,13 @@ pub(super) async fn run(args: OffboardArgs, mut common: Common) -> Result<Verdic
         output::print(&paper.into_text());
     }
     let sandbox = context.is_sandbox();
+    let screen = || {
+        let mut paper = planned(100);
+        after(&mut paper);
+        anstream::adapter::strip_str(&paper.into_text()).to_string()
+    };
+    context.common.ending.summary(|| words::markdown(&reading.plan, &screen(), sandbox));
     context.report(|kind| {
-        let screen = || {
-            let mut paper = planned(100);
-            after(&mut paper);
-            anstream::adapter::strip_str(&paper.into_text()).to_string()
-        };
         let (plan, ended) = (&reading.plan, ended.as_ref());
         match kind {
             Kind::Json => file::json_text(&words::document_json(plan, ended, &left, sandbox)),

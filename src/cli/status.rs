@@ -259,11 +259,15 @@ pub(super) fn save(context: &Context, status: &Status) -> Result<(), Trouble> {
 
 /// The same of tenants of which no manifest is at hand.
 fn tell(common: &Common, sandbox: bool, status: &Status) -> Result<(), Trouble> {
+    let done = |kind, report| common.ending.with_what_was_done(kind, report);
     common.ending.summary(|| file::status_markdown(status, sandbox));
-    report(common, |kind| match kind {
-        Kind::Json => file::json_text(&json::status(status, sandbox)),
-        Kind::Markdown => file::status_markdown(status, sandbox),
-        Kind::Html => html::status(status, sandbox),
-        Kind::Csv => file::status_csv(status, sandbox),
+    report(common, |kind| {
+        let report = match kind {
+            Kind::Json => file::json_text(&json::status(status, sandbox)),
+            Kind::Markdown => file::status_markdown(status, sandbox),
+            Kind::Html => html::status(status, sandbox),
+            Kind::Csv => file::status_csv(status, sandbox),
+        };
+        done(kind, report)
     })
 }

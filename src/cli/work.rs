@@ -344,8 +344,10 @@ impl Listener {
         let (_, closed) = tokio::sync::mpsc::unbounded_channel();
         let mut heard = std::mem::replace(&mut context.heard, closed);
         let (json, progress): (bool, Progress) = (context.common.json, context.progress.clone());
+        let ending = context.common.ending.clone();
         let task = tokio::spawn(async move {
             while let Some(stamped) = heard.recv().await {
+                ending.hear(&stamped.event);
                 let last =
                     matches!(stamped.event, Event::Summary { .. } | Event::Offboarded { .. });
                 if json {

@@ -14,24 +14,40 @@ use crate::{
     verdict::Verdict,
 };
 
-/// What a step was about to do, for an error's first line.
-fn doing(step: &str) -> &'static str {
-    match step {
-        "restore-application" => "restore the app",
-        "create-application" => "create the app",
-        "patch-application" => "change the app",
-        "remove-secret" => "remove a client secret",
-        "add-secret" => "add a client secret",
-        "add-owner" => "add an owner",
-        "remove-marks" => "take our tags off the app",
-        "delete-application" => "delete the app",
-        "remove-record" => "remove the vault's record",
-        "forget-tenant" => "remove what the vault has of the tenant",
-        "create-service-principal" => "create a service principal",
-        "grant-app-role" => "grant an app role",
-        "grant-scopes" => "grant scopes",
-        _ => "take the next step",
-    }
+/// What a step is about to do, for an error's first line; nothing where its word is no step's.
+pub(super) fn doing(step: &str) -> Option<&'static str> {
+    words(step).map(|(doing, _)| doing)
+}
+
+/// What a step has done.
+pub(super) fn did(step: &str) -> Option<&'static str> {
+    words(step).map(|(_, did)| did)
+}
+
+fn words(step: &str) -> Option<(&'static str, &'static str)> {
+    Some(match step {
+        "restore-application" => ("restore the app", "app restored from the bin"),
+        "create-application" => ("create the app", "app created"),
+        "patch-application" => ("change the app", "app changed"),
+        "remove-secret" => ("remove a client secret", "a client secret removed"),
+        "add-secret" => ("add a client secret", "client secret added"),
+        "add-federated" => ("trust an issuer", "trust in an issuer added"),
+        "update-federated" => ("change the trust in an issuer", "trust in an issuer changed"),
+        "remove-federated" => ("end the trust in an issuer", "trust in an issuer ended"),
+        "add-owner" => ("add an owner", "an owner added"),
+        "remove-marks" => ("take our tags off the app", "our tags taken off the app"),
+        "delete-application" => ("delete the app", "app deleted, restorable for 30 days"),
+        "remove-record" => ("remove the vault's record", "the vault's record removed"),
+        "forget-tenant" => {
+            ("remove what the vault has of the tenant", "what the vault had of the tenant removed")
+        }
+        "create-service-principal" => {
+            ("create a service principal", "enterprise app made in the customer's directory")
+        }
+        "grant-app-role" => ("grant an app role", "app role granted"),
+        "grant-scopes" => ("grant scopes", "delegated scopes granted"),
+        _ => return None,
+    })
 }
 
 /// A step that failed, while the others go on.
@@ -43,7 +59,11 @@ pub fn failed_line(
 ) -> String {
     let mut paper = Paper::new(100);
     let whose = tenant.map_or(app.as_str(), TenantKey::as_str);
-    paper.say(0, Some(word(Ink::Bad, "error:")), &format!("{whose}: could not {}", doing(step)));
+    paper.say(
+        0,
+        Some(word(Ink::Bad, "error:")),
+        &format!("{whose}: could not {}", doing(step).unwrap_or(step)),
+    );
     paper.say(2, None, &failure.line());
     if let Some(hint) = &failure.hint {
         paper.say(2, Some(word(Ink::Bold, "Do:")), hint);
@@ -140,5 +160,18 @@ pub fn exit_line(paper: &mut Paper, status: &Status, verdict: Verdict) {
                 format!("exit 0: {} for people {verb} left", count(people, "step")),
             )],
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::schema;
+
+    #[test]
+    fn every_kind_of_step_has_its_words() {
+        for kind in schema::STEPS.into_iter().chain(schema::GRANTS) {
+            assert!(doing(kind).is_some() && did(kind).is_some(), "{kind}");
+        }
     }
 }

@@ -19,6 +19,7 @@ pub mod pages;
 pub mod paper;
 pub mod plan;
 pub mod progress;
+pub mod ran;
 pub mod schema;
 pub mod siem;
 pub mod status;

@@ -1,5 +1,7 @@
 //! A plan, in words.
 
+use std::collections::BTreeMap;
+
 use super::paper::{Ink, Paper, Word, shortened, word};
 use crate::{
     connector::api_name,
@@ -41,7 +43,11 @@ pub fn write(paper: &mut Paper, manifest: &Manifest, plan: &Plan, requests: u32,
         Extent::Short => (LOUD, QUIET),
     };
     let mut hidden = 0;
+    let unread = unread(plan);
     for app in plan.apps.values() {
+        if unread.iter().any(|(_, apps)| apps.iter().any(|other| other.key == app.key)) {
+            continue;
+        }
         let unchanged = app.outcome() == Outcome::Unchanged && grants(plan, app).next().is_none();
         if extent == Extent::Short && unchanged && !is_loud(app) {
             continue;
@@ -56,6 +62,12 @@ pub fn write(paper: &mut Paper, manifest: &Manifest, plan: &Plan, requests: u32,
     }
     if hidden > 0 {
         paper.line(2, &[word(Ink::Dim, format!("… {hidden} more (--full shows all)"))]);
+    }
+    for (diagnostic, apps) in unread {
+        let keys = few(apps.iter().map(|app| app.key.as_str()));
+        let many = count(apps.len(), "app");
+        paper.line(2, &[word(Ink::Wait, "?"), word(Ink::Plain, format!("{many}: {keys}"))]);
+        write_diagnostic(paper, 4, None, diagnostic);
     }
     for tenant in plan.tenants.values() {
         for diagnostic in tenant.diagnostics.iter().filter(|d| d.severity != Severity::Notice) {
@@ -89,6 +101,18 @@ pub fn write(paper: &mut Paper, manifest: &Manifest, plan: &Plan, requests: u32,
         write_diagnostic(paper, 2, None, diagnostic);
     }
     write_last_line(paper, plan, requests);
+}
+
+/// Why several apps could not be read, where it is the same for all of them: said once, with their
+/// keys. Each may have been told so by another request.
+fn unread(plan: &Plan) -> Vec<(&Diagnostic, Vec<&AppPlan>)> {
+    let mut directories: BTreeMap<_, (&Diagnostic, Vec<&AppPlan>)> = BTreeMap::new();
+    for app in plan.apps.values().filter(|app| app.outcome() == Outcome::Unreadable) {
+        if let Some(why) = app.diagnostics.iter().find(|d| d.code == Code::Unreadable) {
+            directories.entry(app.directory).or_insert_with(|| (why, Vec::new())).1.push(app);
+        }
+    }
+    directories.into_values().filter(|(_, apps)| apps.len() > 1).collect()
 }
 
 /// What concerns many tenants alike is said once, with their keys.

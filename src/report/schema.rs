@@ -10,7 +10,7 @@ use crate::{
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 
 /// Kinds of steps, as in a plan and in events.
-const STEPS: [&str; 13] = [
+pub(super) const STEPS: [&str; 13] = [
     "restore-application",
     "create-application",
     "patch-application",
@@ -27,7 +27,7 @@ const STEPS: [&str; 13] = [
 ];
 
 /// Kinds of steps in a customer's directory, as in a plan and in events.
-const GRANTS: [&str; 3] = ["create-service-principal", "grant-app-role", "grant-scopes"];
+pub(super) const GRANTS: [&str; 3] = ["create-service-principal", "grant-app-role", "grant-scopes"];
 
 /// States of facets.
 const STATES: [State; 6] =
@@ -444,7 +444,27 @@ pub fn status() -> Value {
                 "leftovers": list(left()),
                 "changes": list(change),
                 "changesSince": or_null(moment()),
+                "ran": ran(),
             }),
         ),
+    )
+}
+
+/// What the run did whose report this is.
+fn ran() -> Value {
+    let step = || json!({ "app": text(), "step": words(STEPS.into_iter().chain(GRANTS)) });
+    let mut left = step();
+    left["because"] = text();
+    object(
+        json!({
+            "verb": text(),
+            "done": list(object(
+                step(),
+                json!({ "tenant": text(), "keyId": guid(), "ends": moment() }),
+            )),
+            "left": list(object(left, json!({ "tenant": text() }))),
+            "interrupted": list(text()),
+        }),
+        json!({}),
     )
 }

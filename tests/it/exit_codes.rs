@@ -119,6 +119,19 @@ fn an_operator_who_may_not_is_5_and_changes_nothing() {
 }
 
 #[test]
+fn what_keeps_all_apps_from_being_read_is_said_once_with_their_keys() {
+    let stage = Stage::with_vault(MANIFEST);
+    let mut command = stage.command(&["plan", "--full"]);
+    command.env("AZURE_CLIENT_SECRET", "wrong8Q~wrong");
+    let plan = finish(command, &["plan"]).exits(5).stdout;
+    assert_eq!(plan.matches("AADSTS7000215").count(), 1, "{plan}");
+    let apps = stage.run(&["plan", "--json"]).json()["apps"].clone();
+    let keys: Vec<_> =
+        apps.as_array().unwrap().iter().map(|app| app["key"].as_str().unwrap()).collect();
+    assert!(plan.contains(&format!("{} apps: {}", keys.len(), keys.join(", "))), "{plan}");
+}
+
+#[test]
 fn a_guard_is_7_and_changes_nothing() {
     let stage = Stage::new(ONE);
     stage.run(&["apply", "--yes"]).exits(7);
@@ -190,7 +203,9 @@ fn a_signal_is_130_or_143_and_what_is_left_is_listed() {
         let stage = Stage::with_vault(MANIFEST);
         let faults = json!([{"operation": "application.upsert", "do": {"slow": "1500ms"}}]);
         stage.sandbox.add_faults(&faults).unwrap();
-        let mut command = stage.command(&["apply", "--yes", "--parallelism", "1"]);
+        let report = ["--parallelism", "1", "--report", "report.md"];
+        let mut command = stage.command(&["apply", "--yes"]);
+        command.args(report);
         let child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -208,6 +223,8 @@ fn a_signal_is_130_or_143_and_what_is_left_is_listed() {
         let said = String::from_utf8(output.stdout).unwrap();
         assert_eq!(output.status.code(), Some(code), "{said}");
         assert!(said.contains("Not finished"), "{said}");
+        let report = std::fs::read_to_string(stage.path("report.md")).unwrap();
+        assert!(report.contains("create the app \\(interrupted\\)"), "{report}");
         stage.run(&["apply", "--yes"]).exits(0);
     }
 }

@@ -217,6 +217,11 @@ fn a_run_tells_github_what_came_of_it() {
     assert_eq!(ran.stdout.matches("::endgroup::").count(), 2, "{ran:?}");
     let outputs = step.outputs();
     assert_eq!((&*outputs[0].1, &*outputs[1].1), ("true", checksum));
+    // What was done comes before how everybody is now.
+    let page = step.summary();
+    let (done, status) = (page.find("**tenantry apply\\: "), page.find("# tenantry status"));
+    assert!(done.is_some() && done < status, "{page}");
+    assert!(page.contains("- **contoso**: app created; client secret added, ends "), "{page}");
 
     std::fs::write(stage.path("output"), "").unwrap();
     let ran = step.run(&["status"]).exits(0);
@@ -259,6 +264,43 @@ fn a_run_tells_azure_what_came_of_it() {
     let ran = stage.run(&["status", "--ci", "github"]).exits(0);
     assert!(ran.stdout.starts_with("::group::Tenants"), "{ran:?}");
     assert_eq!(commands(&stage.run(&["status"])), Vec::<String>::new());
+}
+
+#[test]
+fn every_report_of_an_apply_says_what_was_done_and_what_not() {
+    let stage = Stage::with_vault(MANIFEST);
+    // It breaks in the middle of an app: one step is done, one fails.
+    fault(&stage, "application.addPassword", "no", 400);
+    let step = github(&stage);
+    let run = ["apply", "--yes", "--tenant", "contoso", "--report", "report.json"];
+    step.run(&run).exits(4);
+    let text = std::fs::read_to_string(stage.path("report.json")).unwrap();
+    let report: Value = serde_json::from_str(&text).unwrap();
+    let schema = stage.run(&["schema", "--of", "status"]).json();
+    jsonschema::validate(&schema, &report).unwrap();
+    let ran = &report["ran"];
+    assert_eq!(ran["verb"], "apply");
+    let steps = |member: &str| -> Vec<String> {
+        let of = ran[member].as_array().unwrap().iter();
+        of.map(|one| format!("{} {}", one["app"], one["step"]).replace('"', "")).collect()
+    };
+    assert_eq!(steps("done"), ["contoso create-application"]);
+    assert_eq!(steps("left"), ["contoso add-secret"]);
+    let page = step.summary();
+    assert!(
+        page.contains("Not done:\n\n- **contoso**: add a client secret \\(failed\\)"),
+        "{page}"
+    );
+    stage.sandbox.clear_faults();
+    for (kind, done) in
+        [("md", "- **contoso**: client secret added"), ("html", "client secret added")]
+    {
+        // Each has one more secret to make, so that there is something to tell.
+        let path = format!("report.{kind}");
+        step.run(&["rotate", "contoso", "--yes", "--report", &path]);
+        let text = std::fs::read_to_string(stage.path(&path)).unwrap();
+        assert!(text.contains(done) && text.contains("tenantry rotate"), "{text}");
+    }
 }
 
 #[test]
