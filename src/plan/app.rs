@@ -509,8 +509,8 @@ fn credentials(
         if let Some(guard) = guard {
             plan.steps.clear();
             plan.diagnostics.push(guard.hint(
-                "bring the right vault (vault.path, or the pipeline's cache). Only if it is lost \
-                 for good: --reissue makes new secrets",
+                "bring the right vault (vault.path or vault.keyVault, or the pipeline's cache). Only \
+                 if it is lost for good: --reissue makes new secrets",
             ));
             return;
         }

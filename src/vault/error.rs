@@ -392,7 +392,12 @@ impl VaultError {
     /// What to do next, where we know it.
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self {
-            Self::Missing { .. } => {
+            Self::Missing { place: Place::KeyVault(_) } => {
+                "make one with `tenantry vault init`; if there was one, look first for what was \
+                 deleted (`az keyvault secret list-deleted --vault-name VAULT`) and recover it: a new \
+                 vault knows none of the old secrets"
+            }
+            Self::Missing { place: Place::Disk(_) } => {
                 "make one with `tenantry vault init`; if there was one, bring it back from your \
                  backup instead: a new vault knows none of the old secrets"
             }
@@ -453,7 +458,8 @@ impl VaultError {
             },
             Self::TooLong { .. } => {
                 "names given to attest (--by, --ticket) fill a tenant's record: shorten them; an \
-                 app's is filled by its credentials, also by those that have ended"
+                 app's is filled by its credentials: `tenantry rotate KEY --now --revoke-old` leaves \
+                 one of ours"
             }
             Self::Busy { .. } => "wait for it to end",
             Self::LeaseLost { .. } => "run the same command again; what is done stays done",

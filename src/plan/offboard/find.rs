@@ -202,8 +202,8 @@ pub(super) fn credentials(
                 format!("credentials of ours on the app were made by another vault, {other}"),
             )
             .hint(
-                "bring the right vault (vault.path, or the pipeline's cache). Only if it is lost \
-                 for good: --vault-lost removes them all the same",
+                "bring the right vault (vault.path or vault.keyVault, or the pipeline's cache). Only \
+                 if it is lost for good: --vault-lost removes them all the same",
             ),
         );
     }
