@@ -20,6 +20,9 @@ use crate::{
     ids::{AppKey, KeyId, TenantKey},
 };
 
+/// How many lines stand open; more are folded away, so that what comes after them is found.
+const OPEN: usize = 20;
+
 /// What was done, and what not.
 #[derive(Debug, Clone, Default)]
 pub struct Ran {
@@ -181,10 +184,16 @@ impl Ran {
     fn markdown(&self, verb: &str) -> String {
         let mut text = format!("**{}**\n", markdown_text(&self.headline(verb)));
         for (title, lines) in self.parts() {
-            text.push_str(&format!("\n{title}\n\n"));
+            let (begin, end) = if lines.len() > OPEN {
+                (format!("<details><summary>{title}</summary>"), "\n</details>\n")
+            } else {
+                (title.to_owned(), "")
+            };
+            text.push_str(&format!("\n{begin}\n\n"));
             for (key, of) in lines {
                 text.push_str(&format!("- **{key}**: {}\n", markdown_text(&of.join("; "))));
             }
+            text.push_str(end);
         }
         text
     }
@@ -194,10 +203,12 @@ impl Ran {
             section {
                 h2 { (self.headline(verb)) }
                 @for (title, lines) in self.parts() {
-                    p { (title) }
-                    ul {
-                        @for (key, of) in lines {
-                            li { strong { (key) } ": " (clean(&of.join("; "))) }
+                    details open[lines.len() <= OPEN] {
+                        summary { (title) }
+                        ul {
+                            @for (key, of) in lines {
+                                li { strong { (key) } ": " (clean(&of.join("; "))) }
+                            }
                         }
                     }
                 }
@@ -258,6 +269,18 @@ mod tests {
                     - **contoso**: add an owner \\(interrupted\\)\n\
                     \n# status\n";
         assert_eq!(text, want);
+    }
+
+    #[test]
+    fn many_lines_are_folded_away() {
+        let mut many = Ran::default();
+        for app in 0..=OPEN {
+            many.leave(&key(&format!("app-{app}")), None, "add-secret", "interrupted");
+        }
+        let text = many.join("apply", Kind::Markdown, String::new());
+        assert!(text.contains("<details><summary>Not done:</summary>\n\n- **app-0**"), "{text}");
+        assert!(many.join("apply", Kind::Html, "<main".to_owned()).contains("<details><summary>"));
+        assert!(ran().join("apply", Kind::Html, "<main".to_owned()).contains("<details open>"));
     }
 
     #[test]
