@@ -9,6 +9,7 @@ use super::{
     apply::{Job, Signed, carry},
     context::Context,
     status::FailOn,
+    work::WITH_YES,
 };
 use crate::{
     ids::{AppKey, ClientId, TenantKey},
@@ -71,8 +72,8 @@ pub(super) async fn run(args: AdoptArgs, mut common: Common) -> Result<Verdict, 
     let wish = Wish { adopt: Some(app_id), ..Wish::default() };
     let rest = format!("{key} --app-id {app_id}");
     let again = crate::status::command(&context.common.place(), "adopt", &rest);
-    let job =
-        Job { verb: "adopt", wish, signed: Signed::Nothing, extent: Extent::Full, fail_on, again };
+    let (verb, signed, extent, instead) = ("adopt", Signed::Nothing, Extent::Full, WITH_YES);
+    let job = Job { verb, wish, signed, extent, fail_on, again, instead };
     carry(context, job).await
 }
 

@@ -155,7 +155,10 @@ pub(super) async fn run(args: ApplyArgs, common: Common) -> Result<Verdict, Trou
     }
     let extent = if args.full { Extent::Full } else { Extent::Short };
     let again = context.common.command("apply");
-    carry(context, Job { verb: "apply", wish, signed, extent, fail_on: args.fail_on, again }).await
+    let (verb, fail_on) = ("apply", args.fail_on);
+    let instead = "the same command with --yes carries it out; so does apply FILE, with the plan that \
+                   plan --out FILE saved and somebody looked at";
+    carry(context, Job { verb, wish, signed, extent, fail_on, again, instead }).await
 }
 
 /// What is to be carried out, and how.
@@ -168,11 +171,13 @@ pub(super) struct Job {
     pub(super) fail_on: Vec<FailOn>,
     /// The command that is typed to go on with what failed; its tenants are added.
     pub(super) again: String,
+    /// What to do where nobody can be asked.
+    pub(super) instead: &'static str,
 }
 
 /// Plans, asks, changes, proves.
 pub(super) async fn carry(mut context: Context, job: Job) -> Result<Verdict, Trouble> {
-    let Job { verb, wish, signed, extent, fail_on, again } = job;
+    let Job { verb, wish, signed, extent, fail_on, again, instead } = job;
     let vault = context.vault().await?;
     let Some(writer) = turn(&context, &vault, verb).await?.map(Arc::new) else {
         let signal = context.stop.told().await;
@@ -184,9 +189,7 @@ pub(super) async fn carry(mut context: Context, job: Job) -> Result<Verdict, Tro
     let mut reading = reading::read(&context, &vault, wish).await?;
     show(&context, &reading, extent)?;
     signed.check(&reading.plan, context.is_sandbox())?;
-    let instead = "look at it with tenantry plan, then apply with --yes, or with the plan that was \
-                   saved";
-    if let Some(verdict) = unconfirmed(&context, &reading.plan, &signed, instead)? {
+    if let Some(verdict) = unconfirmed(&context, &reading.plan, &signed, instead).await? {
         return Ok(verdict);
     }
     // Of an app that this run makes nobody can have accepted anything.

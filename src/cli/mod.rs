@@ -23,6 +23,7 @@ mod offline;
 mod output;
 mod plan;
 mod proving;
+mod question;
 mod reading;
 mod reveal;
 mod rotate;

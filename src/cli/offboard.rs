@@ -11,6 +11,7 @@ use super::{
     context::{Context, stdout_width, vault_trouble},
     output,
     plan::guarded,
+    question,
     work::{Listener, who_is},
 };
 use crate::{
@@ -109,7 +110,7 @@ pub(super) async fn run(args: OffboardArgs, mut common: Common) -> Result<Verdic
     let (ended, listener) = if reading.plan.is_empty() {
         (None, Listener::start(&mut context, None))
     } else {
-        if !confirmed(&context, &args.key)? {
+        if !confirmed(&context, &args.key).await? {
             if let Some(signal) = context.stop.requested() {
                 return Ok(Verdict::Stopped(signal));
             }
@@ -193,7 +194,7 @@ fn lefts(context: &Context, reading: &Reading, key: &TenantKey) -> Vec<Left> {
 }
 
 /// Whether the key was typed, or a yes was given beforehand.
-fn confirmed(context: &Context, key: &TenantKey) -> Result<bool, Trouble> {
+async fn confirmed(context: &Context, key: &TenantKey) -> Result<bool, Trouble> {
     if context.common.yes {
         return Ok(true);
     }
@@ -204,12 +205,9 @@ fn confirmed(context: &Context, key: &TenantKey) -> Result<bool, Trouble> {
         )
         .next(format!("type the key where you can be asked, or: offboard {key} --yes")));
     }
-    output::tell(&format!("Remove this? Type the key, {key}: "));
-    let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer).map_err(|error| {
-        Trouble::new(Verdict::Failed, format!("no answer could be read: {error}"))
-    })?;
-    Ok(answer.trim() == key.as_str())
+    let question = format!("Remove this? Type the key, {key}: ");
+    let answer = question::ask(context, &question).await?;
+    Ok(answer.as_deref() == Some(key.as_str()))
 }
 
 /// Reads the vault, the app's directory, and what each customer's directory says; then plans.

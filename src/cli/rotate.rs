@@ -13,7 +13,7 @@ use super::{
     reading,
     reading::Reading,
     status::FailOn,
-    work::{Work, conclude, show, unconfirmed},
+    work::{WITH_YES, Work, conclude, show, unconfirmed},
 };
 use crate::{
     failure::{Cause, Failure},
@@ -80,8 +80,8 @@ pub(super) async fn run(args: RotateArgs, mut common: Common) -> Result<Verdict,
     let wish = Wish { remove_foreign, rotate, ..Wish::default() };
     let mut reading = reading::read(&context, &vault, wish).await?;
     show(&context, &reading, if full { Extent::Full } else { Extent::Short })?;
-    let instead = "look at it with tenantry plan, then rotate with --yes";
-    if let Some(verdict) = unconfirmed(&context, &reading.plan, &Signed::Nothing, instead)? {
+    let (plan, signed) = (&reading.plan, Signed::Nothing);
+    if let Some(verdict) = unconfirmed(&context, plan, &signed, WITH_YES).await? {
         return Ok(verdict);
     }
     let mut work = Work::begin(&mut context, &reading, "rotate").await;

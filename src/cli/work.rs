@@ -11,7 +11,7 @@ use super::{
     plan::{guarded, text, unreadable},
     proving,
     proving::Asked,
-    reading,
+    question, reading,
     reading::Reading,
     status::FailOn,
 };
@@ -38,6 +38,9 @@ use crate::{
     vault::VaultWriter,
     verdict::Verdict,
 };
+
+/// What to do where nobody can be asked, and no saved plan is of this kind.
+pub(super) const WITH_YES: &str = "the same command with --yes carries it out";
 
 /// How often an app that is not what the plan took it for is read and planned again.
 const ROUNDS: usize = 3;
@@ -68,7 +71,7 @@ pub(super) fn show(context: &Context, reading: &Reading, extent: Extent) -> Resu
 
 /// How the run ends where the plan may not be carried out; an empty one needs nobody's yes.
 /// `instead` is what to do where nobody can be asked.
-pub(super) fn unconfirmed(
+pub(super) async fn unconfirmed(
     context: &Context,
     plan: &Plan,
     signed: &Signed,
@@ -88,18 +91,14 @@ pub(super) fn unconfirmed(
         )
         .next(instead));
     }
-    output::tell("Apply this? Only 'yes' is a yes: ");
-    let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer).map_err(|error| {
-        Trouble::new(Verdict::Failed, format!("no answer could be read: {error}"))
-    })?;
-    if answer.trim() == "yes" {
-        return Ok(None);
+    match question::ask(context, "Apply this? Only 'yes' is a yes: ").await?.as_deref() {
+        Some("yes") => Ok(None),
+        Some(_) => {
+            let why = "not applied: the answer was no; nothing was changed";
+            Err(Trouble::new(Verdict::Failed, why))
+        }
+        None => Ok(Some(Verdict::Stopped(context.stop.told().await))),
     }
-    if let Some(signal) = context.stop.requested() {
-        return Ok(Some(Verdict::Stopped(signal)));
-    }
-    Err(Trouble::new(Verdict::Failed, "not applied: the answer was no; nothing was changed"))
 }
 
 /// How the changes went.

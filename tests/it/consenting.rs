@@ -15,7 +15,10 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tenantry::sandbox::{NewDirectory, Opened};
 
-use crate::support::{Run, Stage, until};
+use crate::{
+    support::{Run, Stage, until},
+    terminal::in_terminal,
+};
 
 /// Two customers whose analyst signs in, and whose administrators get a link.
 const READERS: &str = r"version: 1
@@ -420,19 +423,6 @@ fn an_apply_asks_nobody_who_has_answered_since_the_last_run() {
     assert_eq!(linked(), 0, "both have accepted");
 }
 
-/// A command in a terminal of its own; its process is in the file `pid` beside the manifest.
-fn in_terminal(stage: &Stage, args: &[&str]) -> Command {
-    let inner = stage.command(args);
-    let words: Vec<_> =
-        std::iter::once(inner.get_program()).chain(inner.get_args()).map(quoted).collect();
-    let mut command = Command::new("script");
-    command.args(["-qec", &format!("echo $$ > pid; exec {}", words.join(" ")), "/dev/null"]);
-    command.current_dir(inner.get_current_dir().unwrap()).env_clear();
-    command.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    command.env("PATH", std::env::var_os("PATH").unwrap()).env("SHELL", "/bin/sh");
-    command
-}
-
 #[test]
 fn what_is_pasted_is_not_shown_and_the_terminal_is_as_it_was_afterwards() {
     let stage = consented();
@@ -471,10 +461,6 @@ fn what_is_pasted_is_not_shown_and_the_terminal_is_as_it_was_afterwards() {
     assert!(shown.contains("ended 0") && holds_token(&stage, "tailspin"), "{shown}");
     let modes = shown.split("ended 0").nth(1).unwrap();
     assert!(modes.contains(" echo ") && !modes.contains("-echo "), "{modes}");
-}
-
-fn quoted(word: &std::ffi::OsStr) -> String {
-    format!("'{}'", word.to_str().unwrap())
 }
 
 #[test]

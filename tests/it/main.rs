@@ -32,5 +32,6 @@ mod shards;
 mod signed;
 mod stage;
 mod support;
+mod terminal;
 mod tokens;
 mod traffic;

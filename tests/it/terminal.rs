@@ -1,0 +1,76 @@
+//! Questions, at a real terminal: what is typed is the answer, and Ctrl-C is none.
+
+use std::{
+    io::{Read, Write},
+    process::{Command, Stdio},
+};
+
+use crate::support::Stage;
+
+/// A command in a terminal of its own; its process is in the file `pid` beside the manifest.
+pub(crate) fn in_terminal(stage: &Stage, args: &[&str]) -> Command {
+    let inner = stage.command(args);
+    let words: Vec<_> =
+        std::iter::once(inner.get_program()).chain(inner.get_args()).map(quoted).collect();
+    let mut command = Command::new("script");
+    command.args(["-qec", &format!("echo $$ > pid; exec {}", words.join(" ")), "/dev/null"]);
+    command.current_dir(inner.get_current_dir().unwrap()).env_clear();
+    command.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command.env("PATH", std::env::var_os("PATH").unwrap()).env("SHELL", "/bin/sh");
+    command
+}
+
+fn quoted(word: &std::ffi::OsStr) -> String {
+    format!("'{}'", word.to_str().unwrap())
+}
+
+const ONE: &str = r"version: 1
+fleet: acme-soc
+home: {tenant: acme-soc.example, cloud: global}
+vault: {path: vault}
+tenants:
+  contoso: {name: Contoso, domain: contoso.example, connector: graph-security, redirectUris: ['https://{domain}/x']}
+";
+
+/// Types keys once a question is asked; gives back the screen and how it ended.
+fn typed(stage: &Stage, args: &[&str], question: &str, keys: &str) -> (String, Option<i32>) {
+    let mut command = in_terminal(stage, args);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().expect("script, of util-linux");
+    let (mut keyboard, mut screen) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let (mut shown, mut some) = (String::new(), [0; 1024]);
+    while !shown.contains(question) {
+        let read = screen.read(&mut some).unwrap();
+        assert!(read > 0, "{shown}");
+        shown.push_str(&String::from_utf8_lossy(&some[..read]));
+    }
+    keyboard.write_all(keys.as_bytes()).unwrap();
+    // The keyboard stays: nobody presses Enter, and nobody goes away.
+    let mut rest = Vec::new();
+    screen.read_to_end(&mut rest).unwrap();
+    shown.push_str(&String::from_utf8_lossy(&rest));
+    (shown, child.wait().unwrap().code())
+}
+
+fn apps(stage: &Stage) -> usize {
+    let writes = ["application.upsert", "application.addPassword", "application.delete"];
+    stage.sandbox.requests().iter().filter(|r| writes.iter().any(|w| r["operation"] == *w)).count()
+}
+
+#[test]
+fn ctrl_c_at_a_question_ends_the_run_at_once_and_changes_nothing() {
+    let stage = Stage::new(ONE);
+    let apply = "Only 'yes' is a yes: ";
+    let (shown, code) = typed(&stage, &["apply"], apply, "\u{3}");
+    assert_eq!((code, apps(&stage)), (Some(130), 0), "{shown}");
+    let (shown, code) = typed(&stage, &["apply"], apply, "no\r");
+    assert_eq!((code, apps(&stage)), (Some(1), 0), "{shown}");
+    let (shown, code) = typed(&stage, &["apply"], apply, "yes\r");
+    assert_eq!((code, apps(&stage)), (Some(0), 2), "{shown}");
+    for (args, question) in
+        [(&["rotate", "contoso"][..], apply), (&["offboard", "contoso"], "Type the key, contoso: ")]
+    {
+        let (shown, code) = typed(&stage, args, question, "conto\u{3}");
+        assert_eq!((code, apps(&stage)), (Some(130), 2), "{shown}");
+    }
+}
