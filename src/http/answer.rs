@@ -204,7 +204,7 @@ pub(super) fn read_refusal(
         _ if cause == Cause::Garbled => {
             format!("{service} sent us elsewhere, which is never followed")
         }
-        Some(words) => conceal(&words),
+        Some(words) => conceal(&brief(&words)),
         // What such a body holds is not repeated: it may be a page of HTML, or anything else.
         None => format!("{service} gave no reason that can be read"),
     };
@@ -293,6 +293,19 @@ fn without_trace(words: &str) -> &str {
     }
 }
 
+/// What Azure's role check says: nine lines of ids, of which the first and the action that was
+/// refused tell a reader something
+/// (<https://learn.microsoft.com/en-us/azure/key-vault/general/rbac-guide>).
+fn brief(words: &str) -> String {
+    let action = words.split_once("\nAction: '").and_then(|(_, rest)| rest.split_once('\''));
+    match (words.split_once("\r\nIf role assignments"), action) {
+        (Some((first, _)), Some((action, _))) => {
+            format!("{} ({action})", first.trim_end_matches('.'))
+        }
+        _ => words.to_owned(),
+    }
+}
+
 /// The Defender API says how long to wait only in words: "You can send requests again in 52 seconds."
 fn wait_in_words(status: u16, message: &str) -> Option<Duration> {
     if status != 429 {
@@ -317,6 +330,18 @@ mod tests {
 
     fn refused(service: Service, status: u16, body: &str) -> Failure {
         read_refusal(service, status, &Headers::new(), body.as_bytes(), &[]).failure
+    }
+
+    #[test]
+    fn of_a_role_check_the_action_is_kept_and_no_wall_of_ids() {
+        let wall = "Caller is not authorized to perform action on resource.\r\nIf role assignments, \
+                    deny assignments or role definitions were changed recently, please observe \
+                    propagation time.\r\nCaller: appid=1;oid=2;iss=3\r\nAction: \
+                    'Microsoft.KeyVault/vaults/secrets/getSecret/action'\r\nResource: '/s'\r\n";
+        let want = "Caller is not authorized to perform action on resource \
+                    (Microsoft.KeyVault/vaults/secrets/getSecret/action)";
+        assert_eq!(brief(wall), want);
+        assert_eq!(brief("no\r\nAction: 'x'"), "no\r\nAction: 'x'");
     }
 
     #[test]
