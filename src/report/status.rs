@@ -111,12 +111,22 @@ fn table(paper: &mut Paper, status: &Status) {
         }
         rows.push(row);
     }
-    // The key takes what the others leave: a shortened key is still told from its neighbours by
-    // what follows in the lists, a wrapped cell is told from nothing.
-    let others: usize = (1..titles.len())
-        .map(|column| 2 + rows.iter().map(|row| row[column].width()).max().unwrap_or(0))
-        .sum();
-    let longest = paper.width().saturating_sub(others).clamp(6, 32);
+    // The key takes what the others leave: it is what one types. Where it would not fit, columns go
+    // whose news stand in the lists below as well.
+    let left = |rows: &[Vec<Word>]| {
+        let others: usize = (1..rows[0].len())
+            .map(|column| 2 + rows.iter().map(|row| row[column].width()).max().unwrap_or(0))
+            .sum();
+        paper.width().saturating_sub(others).clamp(6, 32)
+    };
+    let keys = status.tenants.iter().map(|tenant| tenant.key.as_str().len()).max().unwrap_or(0);
+    for title in ["TOKEN", "SECRET"] {
+        let dropped = rows[0].iter().position(|cell| cell.text() == title);
+        if let Some(column) = dropped.filter(|_| narrow && left(&rows) < keys.min(32)) {
+            rows.iter_mut().for_each(|row| drop(row.remove(column)));
+        }
+    }
+    let longest = left(&rows);
     for (row, tenant) in rows.iter_mut().skip(1).zip(&status.tenants) {
         row[0] = word(Ink::Plain, shortened(tenant.key.as_str(), longest));
     }
@@ -207,10 +217,7 @@ pub(super) fn capital(text: &str) -> String {
 
 fn heading(paper: &mut Paper, title: &str, n: usize, where_to: &str) {
     paper.gap();
-    paper.line(
-        0,
-        &[word(Ink::Bold, format!("{title} ({n})")), word(Ink::Plain, format!("  {where_to}"))],
-    );
+    paper.say(0, Some(word(Ink::Bold, format!("{title} ({n})"))), &format!("  {where_to}"));
 }
 
 fn key_column(tenants: &[(&TenantStatus, &Facet)]) -> usize {
@@ -335,8 +342,9 @@ pub fn portal(paper: &mut Paper, status: &Status) {
             ],
         );
         for (name, value) in next.into_iter().flat_map(|next| &next.values) {
-            paper.line(
+            paper.flow(
                 2 + column + 1,
+                6,
                 &[word(Ink::Dim, format!("{name:<18}")), word(Ink::Plain, value)],
             );
         }

@@ -57,6 +57,38 @@ fn apps(stage: &Stage) -> usize {
     stage.sandbox.requests().iter().filter(|r| writes.iter().any(|w| r["operation"] == *w)).count()
 }
 
+/// What a terminal of so many columns shows of a command.
+fn shown(stage: &Stage, args: &[&str], columns: usize) -> String {
+    let command = in_terminal(stage, args);
+    let line = command.get_args().nth(1).unwrap().to_str().unwrap();
+    let mut narrow = Command::new("script");
+    narrow.args(["-qec", &format!("stty rows 50 cols {columns}; {line}"), "/dev/null"]);
+    narrow.current_dir(command.get_current_dir().unwrap()).env_clear();
+    narrow.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let output = narrow.stdin(Stdio::null()).output().expect("script, of util-linux");
+    anstream::adapter::strip_str(&String::from_utf8_lossy(&output.stdout)).to_string()
+}
+
+#[test]
+fn on_a_narrow_terminal_every_key_is_whole_and_no_heading_is_broken() {
+    let keys = ["contoso", "fourthcoffee", "world-of-importers"];
+    let more = "  fourthcoffee: {name: F, domain: fourthcoffee.example, connector: mssp-siem, \
+                signInAs: a@acme-soc.example, redirectUris: []}\n  \
+                world-of-importers: {name: W, domain: wingtip.example, connector: \
+                graph-security, redirectUris: ['https://{domain}/x']}\n";
+    let stage = Stage::new(&format!("{ONE}{more}"));
+    stage.apply();
+    let screen = shown(&stage, &["status"], 60);
+    let table: Vec<_> = screen.lines().skip_while(|line| !line.starts_with("TENANT")).collect();
+    let rows: Vec<_> = table.iter().take_while(|line| !line.trim().is_empty()).collect();
+    for key in keys {
+        assert!(rows.iter().any(|row| row.split_whitespace().next() == Some(key)), "{screen}");
+    }
+    for line in table.iter().filter(|line| !line.contains("://") && !line.contains("tenantry ")) {
+        assert!(line.trim_end().chars().count() <= 60, "{line}\n{screen}");
+    }
+}
+
 #[test]
 fn ctrl_c_at_a_question_ends_the_run_at_once_and_changes_nothing() {
     let stage = Stage::new(ONE);
