@@ -12,9 +12,14 @@ use crate::{
 };
 
 /// Until when a credential stays beside the one that took its place: `overlap`, yet never longer
-/// than a third of either's real life, which a policy may have made short.
-fn overlap_ends(overlap: Lifetime, old: &CredentialRecord, heir: &CredentialRecord) -> Timestamp {
-    let since = old.since.or(heir.since).unwrap_or_else(|| heir.born());
+/// than a third of either's real life, which a policy may have made short. `since` is when its users
+/// were given something to change to.
+fn overlap_ends(
+    overlap: Lifetime,
+    old: &CredentialRecord,
+    heir: &CredentialRecord,
+    since: Timestamp,
+) -> Timestamp {
     let whole = overlap.after(since).duration_since(since);
     let third = |one: &CredentialRecord| Some(one.end?.duration_since(one.start?) / 3);
     let stays = [third(old), third(heir)].into_iter().flatten().fold(whole, Ord::min);
@@ -38,6 +43,16 @@ pub(super) fn due(
         .copied()
         .filter(|one| one.is_settled() && !has_ended(one) && is_there(one))
         .max_by_key(|one| one.born());
+    // Whoever changed from it to a successor that somebody has removed since may be back at it, and
+    // needs the time to change to the heir.
+    let followed_since = |old: &CredentialRecord, heir: &CredentialRecord| {
+        let from = heir.since.unwrap_or_else(|| heir.born());
+        let between = |one: &&CredentialRecord| {
+            old.born() < one.born() && one.born() < heir.born() && one.state.has_value()
+        };
+        let kept = credentials.iter().copied().filter(between).any(&is_there);
+        old.since.map_or(from, |since| if kept { since } else { since.max(from) })
+    };
     let reason = |one: &CredentialRecord| {
         if !one.state.has_value() {
             return None;
@@ -51,7 +66,8 @@ pub(super) fn due(
             return Some(RemovalReason::Revoked);
         }
         let retires = one.state == CredentialState::Retiring;
-        (retires && overlap_ends(overlap, one, heir) <= now).then_some(RemovalReason::Retired)
+        let ends = || overlap_ends(overlap, one, heir, followed_since(one, heir));
+        (retires && ends() <= now).then_some(RemovalReason::Retired)
     };
     credentials
         .iter()
@@ -133,6 +149,27 @@ mod tests {
             day(100),
         );
         assert_eq!(due, []);
+    }
+
+    #[test]
+    fn it_waits_for_a_later_heir_only_where_no_earlier_one_is_there() {
+        let old = retiring(0, YEAR, 10);
+        let between = retiring(10, YEAR, 16);
+        let heir = CredentialRecord {
+            since: Some(day(16)),
+            ..secret(CredentialState::Proved, 16, 16 + YEAR)
+        };
+        let gone = Some(RemovalReason::Retired);
+        assert_eq!(why(&[&old, &between, &heir], 7, 17), [gone, None, None]);
+        // Somebody removed the one between at Microsoft.
+        let overlap = Lifetime::new(Span::new().days(7));
+        let without = |today| {
+            let all = [&old, &between, &heir];
+            let due = due(&all, |one| one.nonce != between.nonce, overlap, None, day(today));
+            due.into_iter().any(|(_, nonce, _)| nonce == old.nonce)
+        };
+        assert!(!without(17) && !without(22));
+        assert!(without(23));
     }
 
     #[test]
