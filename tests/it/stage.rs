@@ -310,39 +310,45 @@ impl Stage {
 
     /// A Graph token of an app by its client secret.
     pub(crate) fn token(&self, tenant: &str, client: &str, secret: &str) -> String {
-        let form = url::form_urlencoded::Serializer::new(String::new())
-            .extend_pairs([
+        let answer = self.ask_token(tenant, client, secret);
+        answer.body["access_token"].as_str().unwrap_or_else(|| panic!("{answer:?}")).to_owned()
+    }
+
+    /// Asks for a Graph token as an app, by its client secret.
+    pub(crate) fn ask_token(&self, tenant: &str, client: &str, secret: &str) -> Answer {
+        self.ask_for_tokens(
+            tenant,
+            &[
                 ("grant_type", "client_credentials"),
                 ("client_id", client),
                 ("client_secret", secret),
                 ("scope", "https://graph.microsoft.com/.default"),
-            ])
-            .finish();
-        let request = self
-            .client
-            .post(format!("{}/{tenant}/oauth2/v2.0/token", self.sandbox.base_url()))
-            .header("content-type", "application/x-www-form-urlencoded")
-            .body(form);
-        let answer = self.send(request);
-        answer.body["access_token"].as_str().unwrap_or_else(|| panic!("{answer:?}")).to_owned()
+            ],
+        )
     }
 
-    /// Uses a refresh token of an app, as `grant_type=refresh_token`.
-    pub(crate) fn refresh(&self, tenant: &str, client: &str, secret: &str, token: &str) -> Answer {
-        let form = url::form_urlencoded::Serializer::new(String::new())
-            .extend_pairs([
-                ("grant_type", "refresh_token"),
-                ("client_id", client),
-                ("client_secret", secret),
-                ("refresh_token", token),
-            ])
-            .finish();
+    fn ask_for_tokens(&self, tenant: &str, pairs: &[(&str, &str)]) -> Answer {
+        let form =
+            url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
         let request = self
             .client
             .post(format!("{}/{tenant}/oauth2/v2.0/token", self.sandbox.base_url()))
             .header("content-type", "application/x-www-form-urlencoded")
             .body(form);
         self.send(request)
+    }
+
+    /// Uses a refresh token of an app, as `grant_type=refresh_token`.
+    pub(crate) fn refresh(&self, tenant: &str, client: &str, secret: &str, token: &str) -> Answer {
+        self.ask_for_tokens(
+            tenant,
+            &[
+                ("grant_type", "refresh_token"),
+                ("client_id", client),
+                ("client_secret", secret),
+                ("refresh_token", token),
+            ],
+        )
     }
 
     /// A fresh Graph token of the operator, with the roles that it holds now.

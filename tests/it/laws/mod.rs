@@ -1,5 +1,6 @@
 //! The laws of the specification, each by the real binary against a world that nobody can fool.
 
+mod histories;
 mod law1;
 mod law10;
 mod law11;
