@@ -28,6 +28,7 @@ mod pipelines;
 mod policies;
 mod rotation;
 mod runners;
+mod scripts;
 mod shards;
 mod signed;
 mod stage;

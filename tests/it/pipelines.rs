@@ -72,7 +72,7 @@ fn scripts(document: &Value) -> BTreeMap<String, String> {
 }
 
 /// Whether a tool is on the PATH; says aloud where it is not.
-fn has(tool: &str) -> bool {
+pub(crate) fn has(tool: &str) -> bool {
     let found = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())
         .any(|folder| folder.join(tool).is_file());
     if !found {
@@ -87,7 +87,7 @@ fn has(tool: &str) -> bool {
 }
 
 #[track_caller]
-fn passes(mut command: Command) {
+pub(crate) fn passes(mut command: Command) {
     let output = command.output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(
