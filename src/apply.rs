@@ -24,15 +24,15 @@ use crate::{
     inventory::{FoundApp, FoundFederated, FoundSecret},
     lifetime::Lifetime,
     plan::{
-        AppPlan, Approved, federated,
+        AppPlan, Approved,
         secrets::is_there,
         step::{Edit, Step},
     },
     registration::Registration,
     stop::{PATIENCE, Stop},
     vault::{
-        AuditEntry, CredentialKind, CredentialRecord, CredentialState, Federation, Record,
-        TenantRecord, VaultError, VaultWriter,
+        AuditEntry, CredentialKind, CredentialRecord, CredentialState, Record, TenantRecord,
+        VaultError, VaultWriter,
     },
 };
 
@@ -295,9 +295,6 @@ impl<'a> Course<'a> {
                 now,
             ));
         }
-        if app.steps.iter().any(|step| matches!(step, Step::AddFederated { .. })) {
-            record.federated = Federation::Meant;
-        }
         if stale {
             hands.vault.drop_values(&record).await?;
         } else if known.as_ref() != Some(&record) {
@@ -343,7 +340,6 @@ impl<'a> Course<'a> {
                 let object = self.object()?;
                 self.writer.remove_federated(object, *id).await?;
                 self.trusted(|all| all.retain(|one| one.id != *id));
-                self.forget_federation(hands).await?;
             }
             Step::AddOwner { owner } => {
                 let object = self.object()?;
@@ -361,16 +357,6 @@ impl<'a> Course<'a> {
         if let Some(found) = &mut self.found {
             change(found.federated.get_or_insert_default());
         }
-    }
-
-    /// Once none of ours is left, nobody has to look for them any more.
-    async fn forget_federation(&mut self, hands: &Hands<'_>) -> Result<(), Halt> {
-        let left = self.found.as_ref().and_then(|found| found.federated.as_deref());
-        if left.is_some_and(|all| !all.iter().any(|one| federated::is_ours(&one.name))) {
-            self.record.federated = Federation::None;
-            hands.vault.write_record(&self.record).await?;
-        }
-        Ok(())
     }
 
     async fn create(

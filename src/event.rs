@@ -155,6 +155,9 @@ pub enum Event {
         /// Tenants for whom something could not be granted.
         #[serde(skip_serializing_if = "Vec::is_empty")]
         not_granted: Vec<TenantKey>,
+        /// Apps of which the secret that a SIEM may hold opens nothing any more.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        refill: Vec<AppKey>,
         /// The tenants.
         tenants: StatusSummary,
     },

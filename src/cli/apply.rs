@@ -42,7 +42,7 @@ pub(super) struct ApplyArgs {
     /// Make new secrets for apps whose vault is lost for good
     #[arg(long)]
     reissue: bool,
-    /// Remove secrets that are not ours: named in the plan, never removed otherwise
+    /// Remove secrets and federated credentials that are not ours: each is named in the plan
     #[arg(long)]
     remove_foreign: bool,
     /// Fail where this is left: pending, expiring, not-reading; may be repeated

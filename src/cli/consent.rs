@@ -124,6 +124,7 @@ pub(super) async fn run(args: ConsentArgs, mut common: Common) -> Result<Verdict
         failed: Vec::new(),
         interrupted: Vec::new(),
         not_granted: granted.failed.keys().cloned().collect(),
+        refill: Vec::new(),
         tenants: status.summary(),
     });
     listener.finish().await;

@@ -316,7 +316,6 @@ async fn inventory(
         Trouble::of(format!("the directory {directory} of the app could not be read"), &failure)
     };
     let reader = Reader::new(network, cloud, directory, operator).map_err(unreadable)?;
-    let reader = reader.with_federated();
     let expected = BTreeSet::from([subject.app().clone()]);
     let known: Vec<KnownApp> = seen
         .records

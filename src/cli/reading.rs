@@ -16,11 +16,11 @@ use crate::{
     graph::{Ask, Asked, Breadth, Known, Missing, Owners, Reader, Want, read_directory},
     ids::{AppKey, ResourceId, TenantId, TenantKey, UniqueName},
     inventory::{FoundApp, Inventory, Policies, Rights, Sight},
-    manifest::{ConsentStrategy, Credential, Layout, Tenant},
+    manifest::{ConsentStrategy, Layout, Tenant},
     plan::{self, Needs, Plan, Resolved, Scope, Seen, Wish},
     report::error::Trouble,
     stop::Signal,
-    vault::{Federation, Records, Vault},
+    vault::{Records, Vault},
     verdict::Verdict,
 };
 
@@ -379,8 +379,7 @@ async fn inventory(
 ) -> Result<Inventory, Failure> {
     let Context { manifest, cloud, .. } = context;
     let owners = owners_of(context, scope);
-    let reader =
-        reader(context, operator, directory, &seen.records, scope.apps.iter())?.with(owners);
+    let reader = Reader::new(&context.network, &context.cloud, directory, operator)?.with(owners);
     let records: Records = seen
         .records
         .iter()
@@ -442,24 +441,6 @@ async fn inventory(
     Ok(inventory)
 }
 
-/// A reader of a directory; it asks for federated credentials only where one of these apps shall
-/// have some, or may have some of ours.
-fn reader<'k>(
-    context: &Context,
-    operator: &Operator,
-    directory: TenantId,
-    records: &Records,
-    mut apps: impl Iterator<Item = &'k AppKey>,
-) -> Result<Reader, Failure> {
-    let reader = Reader::new(&context.network, &context.cloud, directory, operator)?;
-    let federated = apps.any(|key| {
-        let wanted = context.manifest.apps.get(key).map(|app| &app.credential);
-        matches!(wanted, Some(Credential::Federated(_)))
-            || records.get(key).is_some_and(|record| record.federated == Federation::Meant)
-    });
-    Ok(if federated { reader.with_federated() } else { reader })
-}
-
 /// Reads apps that were not what the plan took them for, and the policies that they may meet; gives
 /// back those that could not be read again, and why.
 pub(super) async fn read_existing(
@@ -474,8 +455,7 @@ pub(super) async fn read_existing(
     }
     let mut failed = BTreeMap::new();
     for (directory, keys) in by_directory {
-        match read_again(context, &reading.operator, directory, &reading.seen.records, &keys).await
-        {
+        match read_again(context, &reading.operator, directory, &keys).await {
             Ok((found, policies)) => {
                 if let Some(Ok(inventory)) = reading.seen.inventories.get_mut(&directory) {
                     merge(inventory, found);
@@ -493,10 +473,9 @@ async fn read_again(
     context: &Context,
     operator: &Operator,
     directory: TenantId,
-    records: &Records,
     apps: &[&AppKey],
 ) -> Result<(Vec<FoundApp>, Sight<Policies>), Failure> {
-    let reader = reader(context, operator, directory, records, apps.iter().copied())?
+    let reader = Reader::new(&context.network, &context.cloud, directory, operator)?
         .with(owners_of(context, &context.scope));
     let mut found = Vec::new();
     for key in apps {

@@ -41,11 +41,12 @@ pub(super) struct RotateArgs {
     /// Do not wait for the overlap; only together with --revoke-old
     #[arg(long, requires = "revoke_old")]
     now: bool,
-    /// A secret leaked: remove all older ones of ours in this same run, as soon as the new one is
-    /// accepted; where it is not, they stay and the run fails
+    /// A secret leaked: remove all older ones of ours in this same run, once the new one is accepted;
+    /// where it is refused, they stay and the run fails. Before consent nobody can accept it: then
+    /// they go once it is stored
     #[arg(long, requires = "now")]
     revoke_old: bool,
-    /// Also remove secrets that are not ours: named in the plan, never removed otherwise
+    /// Also remove secrets and federated credentials that are not ours: each is named in the plan
     #[arg(long)]
     remove_foreign: bool,
     /// Show every app of the plan

@@ -24,7 +24,11 @@ use crate::{
     ids::{AppKey, TenantId},
     inventory::FoundApp,
     manifest::Manifest,
-    plan::{Plan, diagnostic::Severity},
+    plan::{
+        Plan,
+        diagnostic::Severity,
+        step::{RemovalReason, SecretReason, Step},
+    },
     report::{
         adopt as adopt_words, apply as words, ci,
         error::Trouble,
@@ -108,6 +112,10 @@ pub(super) struct Outcome {
     steps_done: usize,
     pub(super) failed: BTreeMap<AppKey, Failure>,
     pub(super) interrupted: BTreeSet<AppKey>,
+    /// Apps of which the secret that a SIEM may hold opens nothing any more.
+    refill: BTreeSet<AppKey>,
+    /// Secrets that a policy made shorter, though the plan that was shown could not say so.
+    shortened: BTreeMap<AppKey, words::Shortened>,
     pub(super) grants: granting::Outcome,
 }
 
@@ -119,6 +127,8 @@ pub(super) struct Work {
     who: String,
     command: &'static str,
     checksum: String,
+    /// The apps whose secret the plan that was shown already called shortened.
+    told: BTreeSet<AppKey>,
 }
 
 impl Work {
@@ -135,7 +145,10 @@ impl Work {
             Event::Planned { checksum: checksum.clone(), summary: reading.plan.summary() };
         context.events.say(planned);
         let who = who(reading).await;
-        Self { outcome: Outcome::default(), listener, bar, who, command, checksum }
+        let capped = |step: &Step| matches!(step, Step::AddSecret { capped_by: Some(_), .. });
+        let told = reading.plan.apps.values().filter(|app| app.steps.iter().any(capped));
+        let told = told.map(|app| app.key.clone()).collect();
+        Self { outcome: Outcome::default(), listener, bar, who, command, checksum, told }
     }
 
     /// Does what is planned, and plans again what turned out to be otherwise.
@@ -264,6 +277,40 @@ impl Outcome {
         of_apps.chain(self.grants.failed_apps(manifest)).collect()
     }
 
+    /// What whoever reads the end must know of steps that were done.
+    fn note(&mut self, key: &AppKey, steps: &[Step]) {
+        for step in steps {
+            match step {
+                Step::RemoveSecret { reason: RemovalReason::Revoked, .. } => {
+                    self.refill.insert(key.clone());
+                }
+                Step::AddSecret { lifetime, reason, capped_by } => {
+                    match reason {
+                        SecretReason::Expired | SecretReason::RemovedOutside => {
+                            self.refill.insert(key.clone());
+                        }
+                        SecretReason::First
+                        | SecretReason::Renewal
+                        | SecretReason::ValueLost
+                        | SecretReason::Asked => {}
+                    }
+                    if let Some(cap) = capped_by {
+                        let shortened = words::Shortened { lifetime: *lifetime, cap: cap.clone() };
+                        self.shortened.insert(key.clone(), shortened);
+                    }
+                }
+                Step::RemoveSecret { .. }
+                | Step::RestoreApplication { .. }
+                | Step::CreateApplication { .. }
+                | Step::PatchApplication { .. }
+                | Step::AddFederated { .. }
+                | Step::UpdateFederated { .. }
+                | Step::RemoveFederated { .. }
+                | Step::AddOwner { .. } => {}
+            }
+        }
+    }
+
     /// Takes in how each app ended, and gives back those to be planned again.
     fn take(
         &mut self,
@@ -282,6 +329,7 @@ impl Outcome {
             };
             match end {
                 Ended::Done(found) => {
+                    self.note(&key, app.map_or(&[], |app| app.steps.as_slice()));
                     self.done.insert(key);
                     self.steps_done += app.map_or(0, |app| app.steps.len());
                     is(Some(found));
@@ -388,7 +436,8 @@ pub(super) async fn conclude(
     fail_on: &[FailOn],
     again: &str,
 ) -> Result<Verdict, Trouble> {
-    let Work { outcome, listener, checksum, .. } = work;
+    let Work { mut outcome, listener, checksum, told, .. } = work;
+    outcome.shortened.retain(|app, _| !told.contains(app));
     let ending = context.common.ending.clone();
     let proved = asked.judge(&context, reading, None);
     if let Err(error) = proving::remember(writer, reading, &proved).await {
@@ -400,6 +449,7 @@ pub(super) async fn conclude(
         failed: outcome.failed.keys().cloned().collect(),
         interrupted: outcome.interrupted.iter().cloned().collect(),
         not_granted: outcome.grants.failed.keys().cloned().collect(),
+        refill: outcome.refill.iter().cloned().collect(),
         tenants: status.summary(),
     };
     context.events.say(summary);
@@ -409,6 +459,8 @@ pub(super) async fn conclude(
         let mut paper = Paper::new(stdout_width());
         let writes = context.network.counters().graph_writes;
         words::done(&mut paper, outcome.done.len(), outcome.grants.tenants, writes);
+        words::shortened(&mut paper, &outcome.shortened);
+        words::refill(&mut paper, &context.manifest, &outcome.refill, &status.place);
         status_words::write(&mut paper, status);
         words::failures(
             &mut paper,
@@ -418,6 +470,7 @@ pub(super) async fn conclude(
             &outcome.grants.failed,
             &outcome.interrupted,
         );
+        words::blocked(&mut paper, &reading.plan, verdict);
         words::exit_line(&mut paper, status, verdict);
         let title = format!("Tenants of fleet {}", status.fleet);
         output::print_folded(&title, &format!("\n{}", paper.into_text()));

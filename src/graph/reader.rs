@@ -57,8 +57,6 @@ pub struct Organization {
 pub struct Reader {
     pub(super) graph: Graph,
     directory: TenantId,
-    /// What is asked for of apps beyond their properties.
-    relations: &'static [&'static str],
     owners: Owners,
 }
 
@@ -87,32 +85,15 @@ impl Reader {
         operator: &Operator,
     ) -> Result<Self, Failure> {
         let graph = Graph::new(network, cloud, directory, operator, Access::ReadOnly)?;
-        Ok(Self { graph, directory, relations: &[], owners: Owners::Left })
+        Ok(Self { graph, directory, owners: Owners::Left })
     }
 
-    /// The same reader, that asks for the federated credentials of the apps it reads, in the same
-    /// requests: a relation that is asked for is cut at 20 members, and an app has no more of these
-    /// (<https://learn.microsoft.com/en-us/graph/query-parameters#expand>,
-    /// <https://learn.microsoft.com/en-us/graph/api/resources/application#relationships>).
-    #[must_use]
-    pub fn with_federated(self) -> Self {
-        Self { relations: &[FEDERATED], ..self }
-    }
-
-    /// The same reader, which reads owners or not. The directory follows one relation a request, so
-    /// owners beside federated credentials cost a second listing.
+    /// The same reader, which reads owners or not. The directory follows one relation a request, and
+    /// that is the federated credentials, so owners cost a second listing.
     #[must_use]
     pub fn with(mut self, owners: Owners) -> Self {
         self.owners = owners;
         self
-    }
-
-    /// The relations that are asked for together with apps.
-    fn relations(&self) -> &'static [&'static str] {
-        match (self.owners, self.relations) {
-            (Owners::Read, []) => &[WITH_OWNERS],
-            (Owners::Read | Owners::Left, relations) => relations,
-        }
     }
 
     /// The owners of an app, where not all of them are known yet.
@@ -144,7 +125,11 @@ impl Reader {
     }
 
     /// Every app that carries the fleet's tag, whole, by one listing of 999 a page
-    /// (<https://learn.microsoft.com/en-us/graph/api/application-list>).
+    /// (<https://learn.microsoft.com/en-us/graph/api/application-list>). Federated credentials come in
+    /// the same requests, whether any are wanted or not: each opens an app without a secret. A relation
+    /// that is asked for is cut at 20 members, and an app has no more of these
+    /// (<https://learn.microsoft.com/en-us/graph/query-parameters#expand>,
+    /// <https://learn.microsoft.com/en-us/graph/api/resources/application#relationships>).
     ///
     /// # Errors
     /// As every call: see [`Cause`].
@@ -152,11 +137,11 @@ impl Reader {
         let filter = format!("tags/any(t:t eq {})", quoted(&format!("tenantry:fleet={fleet}")));
         let list = self.graph.spell().applications().list_application();
         let list = list.filter(&[&filter]).select(&APP).top(TOP);
-        let list = related(list, self.relations());
+        let list = list.expand(&[FEDERATED]);
         let apps: Vec<App> = self.graph.list(list.build()).await?;
         let server_time = self.server_time();
         let mut items: Vec<FoundApp> = apps.into_iter().map(App::found).collect();
-        if self.owners == Owners::Read && !self.relations.is_empty() {
+        if self.owners == Owners::Read {
             let list = self.graph.spell().applications().list_application();
             let list = list.filter(&[&filter]).select(&["id"]).top(TOP).expand(&[WITH_OWNERS]);
             let all: Vec<OwnersOf> = self.graph.list(list.build()).await?;
@@ -221,7 +206,7 @@ impl Reader {
 
     async fn point(&self, path: String) -> Result<Option<FoundApp>, Failure> {
         let get = at(self.graph.spell().applications().list_application(), &path).select(&APP);
-        let get = related(get, self.relations());
+        let get = get.expand(&[FEDERATED]);
         let app = absent(self.graph.one::<App>(get.build(), &Context::new()).await)?;
         let mut app = app.map(App::found);
         if let Some(app) = &mut app {
@@ -381,11 +366,6 @@ impl Reader {
             domains: domains.into_iter().filter_map(|domain| domain.name).collect(),
         })
     }
-}
-
-/// Asks for these relations, too, where there are any: an empty `$expand` would be refused.
-fn related<Q: ODataQuery>(query: Q, relations: &[&str]) -> Q {
-    if relations.is_empty() { query } else { query.expand(relations) }
 }
 
 /// Nothing, where Graph says that there is nothing.

@@ -128,8 +128,9 @@ async fn look(
     .await
 }
 
-const LISTING: &str =
-    "GET /v1.0/applications?$filter=tags/any(t:t eq 'tenantry:fleet=fleet')&$top=999";
+/// Each listing and each reading of an app shows whom it trusts.
+const LISTING: &str = "GET /v1.0/applications?$filter=tags/any(t:t eq 'tenantry:fleet=fleet')\
+                       &$top=999&$expand=federatedIdentityCredentials";
 
 #[tokio::test]
 async fn where_nothing_is_missing_one_listing_is_all() {
@@ -174,7 +175,8 @@ async fn where_something_is_missing_everything_the_bin_and_policies_are_read_and
             "GET /beta/policies/defaultAppManagementPolicy",
             "GET /v1.0/applications?$top=999",
             "GET /v1.0/directory/deletedItems/microsoft.graph.application?$top=999",
-            "GET /v1.0/applications/0b6d0000-0000-4000-8000-000000000007",
+            "GET /v1.0/applications/0b6d0000-0000-4000-8000-000000000007\
+             ?$expand=federatedIdentityCredentials",
         ]
     );
     assert_eq!((found.apps.len(), found.requests), (2, 5));
@@ -291,11 +293,11 @@ async fn names_are_addressed_by_key_and_what_is_not_there_is_nothing() {
     assert_eq!(
         asked(&server),
         [
-            "GET /v1.0/applications(uniqueName='tenantry-fleet--a')".to_owned(),
-            "GET /v1.0/applications(uniqueName='x%27%27%29%2F%2E%2E%2F%2E%2E%2Fevil%3Fy%23z')"
-                .replace("%2E", "."),
-            format!("GET /v1.0/applications(appId='{CLIENT}')"),
+            "(uniqueName='tenantry-fleet--a')".to_owned(),
+            "(uniqueName='x%27%27%29%2F%2E%2E%2F%2E%2E%2Fevil%3Fy%23z')".replace("%2E", "."),
+            format!("(appId='{CLIENT}')"),
         ]
+        .map(|key| { format!("GET /v1.0/applications{key}?$expand=federatedIdentityCredentials") })
     );
 }
 

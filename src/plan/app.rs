@@ -8,6 +8,7 @@ use super::{
     AppPlan, Seen, adopt, compare,
     diagnostic::{Code, Diagnostic},
     federated,
+    foreign::{self, Theirs},
     index::{Index, Ours},
     marks, policies, secrets,
     step::{Foreign, Step, Target},
@@ -525,10 +526,8 @@ fn credentials(
     });
     plan.steps.append(&mut decided.steps);
     plan.diagnostics.append(&mut decided.diagnostics);
-    if seen.wish.rotate.is_none() {
-        let trusts = state.app().and_then(|app| app.federated.as_deref());
-        federated::trust(plan, &wanted.credential, trusts.unwrap_or_default());
-    }
+    let trusts = state.app().and_then(|app| app.federated.as_deref()).unwrap_or_default();
+    federated::trust(plan, &wanted.credential, trusts, &seen.wish);
     if !plan.foreign.is_empty() {
         plan.diagnostics.push(Diagnostic::new(Code::ForeignKept, kept(&plan.foreign)));
     }
@@ -546,22 +545,22 @@ fn in_vaults_bin(deleted: &Deleted) -> Diagnostic {
     ))
 }
 
-/// What is not ours in an app, counted.
+/// What is not ours in an app.
 fn kept(foreign: &Foreign) -> String {
-    let Foreign { redirect_uris, tags, secrets, certificates, federated, owners } = foreign;
-    let counts: Vec<String> = [
+    let Foreign { redirect_uris, tags, secrets: _, certificates, federated: _, owners } = foreign;
+    let counts = [
         (redirect_uris.len(), "redirect URI"),
         (tags.len(), "tag"),
-        (secrets.len(), "secret"),
         (*certificates, "certificate"),
-        (federated.len(), "federated credential"),
         (owners.len(), "owner"),
     ]
     .into_iter()
     .filter(|(count, _)| *count > 0)
-    .map(|(count, word)| format!("{count} {word}{}", if count == 1 { "" } else { "s" }))
-    .collect();
-    format!("kept, though not ours: {}", counts.join(", "))
+    .map(|(count, word)| format!("{count} {word}{}", if count == 1 { "" } else { "s" }));
+    // What can sign in is named: somebody must be able to tell whose it is.
+    let credentials = foreign::named(&Theirs::on(foreign));
+    let kept: Vec<_> = counts.chain((!credentials.is_empty()).then_some(credentials)).collect();
+    format!("kept, though not ours: {}", kept.join(", "))
 }
 
 /// Takes back what cannot work as a whole, so that nothing is left half-done.

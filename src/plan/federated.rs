@@ -4,10 +4,10 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use super::{
-    AppPlan,
+    AppPlan, Wish,
     diagnostic::{Code, Diagnostic},
     secrets,
-    step::{Change, ForeignFederated, Step},
+    step::{Change, ForeignFederated, RemovalReason, Step},
 };
 use crate::{
     inventory::{FoundFederated, FoundSecret},
@@ -51,12 +51,25 @@ pub fn is_ours(name: &str) -> bool {
 }
 
 /// The steps that make the app trust the issuers of the manifest, and no others of ours.
-pub(super) fn trust(plan: &mut AppPlan, wanted: &Credential, found: &[FoundFederated]) {
+pub(super) fn trust(
+    plan: &mut AppPlan,
+    wanted: &Credential,
+    found: &[FoundFederated],
+    wish: &Wish,
+) {
     let issuers = match wanted {
         Credential::Federated(issuers) => issuers.as_slice(),
         Credential::Secret | Credential::Certificate => &[],
     };
-    let mut trust = decide(found, issuers);
+    let others = if wish.remove_foreign { Others::Leave } else { Others::Stay };
+    let mut trust = decide(found, issuers, others);
+    if wish.rotate.is_some() {
+        // Whoever asks for new secrets asks for no other trust of ours.
+        trust.steps.retain(|step| {
+            matches!(step, Step::RemoveFederated { reason: RemovalReason::Foreign, .. })
+        });
+        trust.diagnostics.clear();
+    }
     plan.steps.append(&mut trust.steps);
     plan.diagnostics.append(&mut trust.diagnostics);
     plan.foreign.federated = trust.foreign;
@@ -94,12 +107,26 @@ pub(super) fn secrets_left(
     )
 }
 
-/// The steps that make an app trust whom it shall, and nobody else by a credential of ours. What
-/// others made is kept. An app that does not exist yet shows nothing.
-fn decide(found: &[FoundFederated], wanted: &[Federated]) -> Trust {
+/// What becomes of what others made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Others {
+    /// It is kept.
+    Stay,
+    /// Somebody asked that it be removed.
+    Leave,
+}
+
+/// The steps that make an app trust whom it shall, and nobody else by a credential of ours. An app
+/// that does not exist yet shows nothing.
+fn decide(found: &[FoundFederated], wanted: &[Federated], fate: Others) -> Trust {
     let mut trust = Trust::default();
-    let (ours, others): (Vec<_>, Vec<_>) = found.iter().partition(|one| is_ours(&one.name));
+    let (ours, theirs): (Vec<_>, Vec<_>) = found.iter().partition(|one| is_ours(&one.name));
+    let (others, expelled) = match fate {
+        Others::Stay => (theirs, Vec::new()),
+        Others::Leave => (Vec::new(), theirs),
+    };
     trust.foreign.extend(others.iter().map(|one| ForeignFederated {
+        id: one.id,
         name: one.name.clone(),
         issuer: one.trusts.issuer.clone(),
         subject: one.trusts.subject.clone(),
@@ -121,7 +148,11 @@ fn decide(found: &[FoundFederated], wanted: &[Federated]) -> Trust {
         }
     }
     let wanted_names: Vec<_> = wanted.iter().map(name_of).collect();
-    let leaving: Vec<_> = ours.iter().filter(|one| !wanted_names.contains(&one.name)).collect();
+    let unwanted = ours.iter().filter(|one| !wanted_names.contains(&one.name));
+    let leaving: Vec<_> = unwanted
+        .map(|one| (one, RemovalReason::Unwanted))
+        .chain(expelled.iter().map(|one| (one, RemovalReason::Foreign)))
+        .collect();
     let stay = found.len() - leaving.len() + additions.len();
     if stay > MOST {
         additions.clear();
@@ -130,19 +161,20 @@ fn decide(found: &[FoundFederated], wanted: &[Federated]) -> Trust {
                 Code::TooManyFederated,
                 format!("the app would trust {stay} issuers and subjects, and may trust {MOST}"),
             )
-            .hint("somebody else's count, too: remove those that are not needed in Entra ID"),
+            .hint("somebody else's count, too: --remove-foreign removes those"),
         );
     }
     // Whoever leaves does so last, so that nothing is locked out meanwhile; first where their place,
     // or their issuer and subject, are needed.
     let full = found.len() + additions.len() > MOST;
-    let (first, last): (Vec<_>, Vec<_>) = leaving.into_iter().partition(|one| {
+    let (first, last): (Vec<_>, Vec<_>) = leaving.into_iter().partition(|(one, _)| {
         full || wanted.iter().any(|wanted| speaks_of_the_same(&one.trusts, wanted))
     });
-    let removal = |one: &&FoundFederated| Step::RemoveFederated {
+    let removal = |(one, reason): (&&FoundFederated, _)| Step::RemoveFederated {
         id: one.id,
         name: one.name.clone(),
         trusted: one.trusts.clone(),
+        reason,
     };
     trust.steps.extend(first.into_iter().map(removal));
     trust.steps.append(&mut changes);
@@ -191,50 +223,74 @@ mod tests {
         found(&name_of(&trusts), trusts)
     }
 
+    fn stay(found: &[FoundFederated], wanted: &[Federated]) -> Trust {
+        decide(found, wanted, Others::Stay)
+    }
+
     fn kinds(trust: &Trust) -> Vec<&'static str> {
         trust.steps.iter().map(Step::kind).collect()
     }
 
     #[test]
     fn what_is_as_it_should_be_is_left_alone_and_the_rest_is_mended() {
-        assert!(kinds(&decide(&[ours(of("a"))], &[of("a")])).is_empty());
-        assert_eq!(kinds(&decide(&[], &[of("a"), of("b")])), ["add-federated", "add-federated"]);
+        assert!(kinds(&stay(&[ours(of("a"))], &[of("a")])).is_empty());
+        assert_eq!(kinds(&stay(&[], &[of("a"), of("b")])), ["add-federated", "add-federated"]);
         // The old one leaves when its successor is there.
         assert_eq!(
-            kinds(&decide(&[ours(of("a"))], &[of("b")])),
+            kinds(&stay(&[ours(of("a"))], &[of("b")])),
             ["add-federated", "remove-federated"]
         );
         let other_audience = Federated { audience: "other".to_owned(), ..of("a") };
-        assert_eq!(kinds(&decide(&[ours(of("a"))], &[other_audience])), ["update-federated"]);
+        assert_eq!(kinds(&stay(&[ours(of("a"))], &[other_audience])), ["update-federated"]);
         // Turned to another subject by hand: our name is still ours.
         let bent = found(&name_of(&of("a")), of("b"));
-        assert_eq!(kinds(&decide(std::slice::from_ref(&bent), &[of("a")])), ["update-federated"]);
+        assert_eq!(kinds(&stay(std::slice::from_ref(&bent), &[of("a")])), ["update-federated"]);
         // Its subject is wanted under another name: it must go first.
-        assert_eq!(kinds(&decide(&[bent], &[of("b")])), ["remove-federated", "add-federated"]);
+        assert_eq!(kinds(&stay(&[bent], &[of("b")])), ["remove-federated", "add-federated"]);
     }
 
     #[test]
     fn what_others_made_is_kept_and_counted() {
         let theirs = found("their-pipeline", of("theirs"));
-        let trust = decide(std::slice::from_ref(&theirs), &[of("a")]);
+        let trust = stay(std::slice::from_ref(&theirs), &[of("a")]);
         assert_eq!(kinds(&trust), ["add-federated"]);
         assert_eq!(trust.foreign[0].name, "their-pipeline");
         // The same as ours would be: nothing is missing.
-        let trust = decide(std::slice::from_ref(&theirs), &[of("theirs")]);
+        let trust = stay(std::slice::from_ref(&theirs), &[of("theirs")]);
         assert!(kinds(&trust).is_empty() && trust.diagnostics.is_empty());
         let other_audience = Federated { audience: "other".to_owned(), ..of("theirs") };
-        let trust = decide(&[theirs], &[other_audience]);
+        let trust = stay(&[theirs], &[other_audience]);
         assert!(kinds(&trust).is_empty());
         assert_eq!(trust.diagnostics[0].code, Code::FederatedTaken);
 
         let full: Vec<_> =
             (0..20).map(|n| found(&format!("their-{n}"), of(&n.to_string()))).collect();
-        let trust = decide(&full, &[of("a")]);
+        let trust = stay(&full, &[of("a")]);
         assert!(kinds(&trust).is_empty());
         assert_eq!(trust.diagnostics[0].code, Code::TooManyFederated);
         let mut full = full;
         full[19] = ours(of("old"));
-        assert_eq!(kinds(&decide(&full, &[of("a")])), ["remove-federated", "add-federated"]);
+        assert_eq!(kinds(&stay(&full, &[of("a")])), ["remove-federated", "add-federated"]);
+    }
+
+    #[test]
+    fn what_others_made_goes_where_it_was_asked_and_ours_takes_its_place() {
+        let theirs = found("backdoor", of("theirs"));
+        let leave = |found: &[FoundFederated], wanted: &[Federated]| {
+            let trust = decide(found, wanted, Others::Leave);
+            assert!(trust.foreign.is_empty() && trust.diagnostics.is_empty());
+            kinds(&trust)
+        };
+        let both = [theirs.clone(), ours(of("a"))];
+        let Some(Step::RemoveFederated { name, reason, .. }) =
+            decide(&both, &[of("a")], Others::Leave).steps.pop()
+        else {
+            panic!("nothing is removed")
+        };
+        assert_eq!((name.as_str(), reason), ("backdoor", RemovalReason::Foreign));
+        assert_eq!(leave(&both, &[of("a")]), ["remove-federated"]);
+        // No app takes an issuer and subject twice: theirs must go first.
+        assert_eq!(leave(&[theirs], &[of("theirs")]), ["remove-federated", "add-federated"]);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::{AppPlan, Plan, Seen, secrets};
+use super::{AppPlan, Plan, Seen, retire, secrets};
 use crate::{
     ids::{AppKey, TenantKey},
     inventory::FoundApp,
@@ -27,11 +27,14 @@ pub enum DueKind {
     RefreshToken,
     /// A client secret that others put on an app of ours.
     ForeignSecret,
+    /// A client secret of ours that its successor has replaced: a later run removes it.
+    RetiringSecret,
 }
 
 impl DueKind {
     /// Every kind, for the schema.
-    pub const ALL: [Self; 3] = [Self::ClientSecret, Self::RefreshToken, Self::ForeignSecret];
+    pub const ALL: [Self; 4] =
+        [Self::ClientSecret, Self::RefreshToken, Self::ForeignSecret, Self::RetiringSecret];
 
     /// The stable word.
     pub const fn as_str(self) -> &'static str {
@@ -39,6 +42,7 @@ impl DueKind {
             Self::ClientSecret => "client-secret",
             Self::RefreshToken => "refresh-token",
             Self::ForeignSecret => "foreign-secret",
+            Self::RetiringSecret => "retiring-secret",
         }
     }
 
@@ -46,7 +50,7 @@ impl DueKind {
     pub const fn is_ours(self) -> bool {
         match self {
             Self::ClientSecret | Self::RefreshToken => true,
-            Self::ForeignSecret => false,
+            Self::ForeignSecret | Self::RetiringSecret => false,
         }
     }
 }
@@ -63,6 +67,8 @@ pub enum Cure {
     Consent,
     /// By whoever made it: it is not ours.
     NotOurs,
+    /// By giving its successor to whoever uses it.
+    Export,
 }
 
 /// Something that has to be renewed by a day.
@@ -109,6 +115,7 @@ pub fn forecast(
             checked_at,
         };
         all.extend(view.secret());
+        all.extend(view.retiring());
         all.extend(view.foreign());
         let users = app.tenants.iter().filter(|key| plan.tenants.contains_key(*key));
         all.extend(users.filter_map(|key| view.refresh_token(key, *refresh_ends.get(key)?)));
@@ -165,6 +172,17 @@ impl View<'_> {
         let (start, end) = (*start).zip(*end)?;
         let from = secrets::renewal_starts(&self.app.secret, start, end);
         Some(self.due(DueKind::ClientSecret, from, end, Cure::Apply))
+    }
+
+    /// What a SIEM may still be filled with, though it has a successor.
+    fn retiring(&self) -> Vec<Due> {
+        let found = self.found.map_or(&[][..], |found| found.secrets.as_slice());
+        let all: Vec<_> = self.record.into_iter().flat_map(Record::secrets).collect();
+        let there = |held: &CredentialRecord| secrets::is_there(held, found, self.checked_at);
+        retire::leaving(&all, there, self.app.secret.overlap, self.checked_at)
+            .into_iter()
+            .map(|one| self.due(DueKind::RetiringSecret, one.since, one.until, Cure::Export))
+            .collect()
     }
 
     fn refresh_token(&self, tenant: &TenantKey, ends: Timestamp) -> Option<Due> {

@@ -9,6 +9,7 @@ mod compare;
 pub mod diagnostic;
 pub mod federated;
 pub mod forecast;
+pub mod foreign;
 pub mod grant;
 mod guard;
 mod index;
@@ -36,7 +37,7 @@ use self::{
     forecast::Due,
     grant::Grant,
     manual::Manual,
-    step::{Edit, Foreign, Step, Target},
+    step::{Edit, Foreign, RemovalReason, Step, Target},
 };
 pub use self::{
     permit::Permit,
@@ -548,12 +549,12 @@ impl Plan {
         app.steps.iter().any(|step| match step {
             Step::PatchApplication { .. } => true,
             Step::RemoveSecret { reason, .. } => !reason.is_cleaning(),
+            Step::RemoveFederated { reason, .. } => *reason == RemovalReason::Foreign,
             Step::RestoreApplication { .. }
             | Step::CreateApplication { .. }
             | Step::AddSecret { .. }
             | Step::AddFederated { .. }
             | Step::UpdateFederated { .. }
-            | Step::RemoveFederated { .. }
             | Step::AddOwner { .. } => false,
         })
     }

@@ -391,6 +391,7 @@ fn trusts(plan: &mut Offboarding, app: &FoundApp) {
             plan.steps.push(Removal::RemoveFederated { id: *id, name: name.clone() });
         } else {
             plan.foreign.federated.push(ForeignFederated {
+                id: *id,
                 name: name.clone(),
                 issuer: trusts.issuer.clone(),
                 subject: trusts.subject.clone(),

@@ -11,6 +11,23 @@ use crate::{
     vault::{CredentialRecord, CredentialState},
 };
 
+/// When the users of a credential were given something to change to. Whoever changed from it to a
+/// successor that somebody has removed since may be back at it, and needs the time to change to the
+/// heir.
+fn followed_since(
+    credentials: &[&CredentialRecord],
+    is_there: impl Fn(&CredentialRecord) -> bool,
+    old: &CredentialRecord,
+    heir: &CredentialRecord,
+) -> Timestamp {
+    let from = heir.since.unwrap_or_else(|| heir.born());
+    let between = |one: &&CredentialRecord| {
+        old.born() < one.born() && one.born() < heir.born() && one.state.has_value()
+    };
+    let kept = credentials.iter().copied().filter(between).any(is_there);
+    old.since.map_or(from, |since| if kept { since } else { since.max(from) })
+}
+
 /// Until when a credential stays beside the one that took its place: `overlap`, yet never longer
 /// than a third of either's real life, which a policy may have made short. `since` is when its users
 /// were given something to change to.
@@ -26,6 +43,50 @@ fn overlap_ends(
     since.checked_add(stays).unwrap_or(Timestamp::MAX)
 }
 
+/// The one that takes the place of others. While the youngest is not settled, it has no right to
+/// send anybody away.
+fn heir<'a>(
+    credentials: &[&'a CredentialRecord],
+    is_there: impl Fn(&CredentialRecord) -> bool,
+    now: Timestamp,
+) -> Option<&'a CredentialRecord> {
+    let has_ended = |one: &CredentialRecord| one.end.is_some_and(|end| end <= now);
+    let settled = |one: &&CredentialRecord| one.is_settled() && !has_ended(one) && is_there(one);
+    credentials.iter().copied().filter(settled).max_by_key(|one| one.born())
+}
+
+/// One that still opens the app beside its successor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Leaving {
+    /// Since when it has a successor.
+    pub(super) since: Timestamp,
+    /// The first run at or after this removes it.
+    pub(super) until: Timestamp,
+}
+
+/// Those that were replaced and are not removed yet: whoever was given one must be given its
+/// successor before that.
+pub(super) fn leaving(
+    credentials: &[&CredentialRecord],
+    is_there: impl Fn(&CredentialRecord) -> bool,
+    overlap: Lifetime,
+    now: Timestamp,
+) -> Vec<Leaving> {
+    let Some(heir) = heir(credentials, &is_there, now) else { return Vec::new() };
+    let retires = |one: &&&CredentialRecord| {
+        one.nonce != heir.nonce
+            && one.state == CredentialState::Retiring
+            && one.end.is_none_or(|end| end > now)
+            && is_there(one)
+    };
+    let leaves = |one: &&CredentialRecord| {
+        let since = followed_since(credentials, &is_there, one, heir);
+        let until = overlap_ends(overlap, one, heir, since);
+        Leaving { since, until: one.end.map_or(until, |end| end.min(until)) }
+    };
+    credentials.iter().filter(retires).map(leaves).collect()
+}
+
 /// What is to be removed of credentials of one kind, and why. `is_there` tells what the directory
 /// has; `revoked` are those of which nothing shall be left once a younger one is in use. What was
 /// removed at Microsoft meanwhile is named all the same: the vault holds it still.
@@ -37,22 +98,7 @@ pub(super) fn due(
     now: Timestamp,
 ) -> Vec<(KeyId, Nonce, RemovalReason)> {
     let has_ended = |one: &CredentialRecord| one.end.is_some_and(|end| end <= now);
-    // While the youngest is not settled, it has no right to send anybody away.
-    let heir = credentials
-        .iter()
-        .copied()
-        .filter(|one| one.is_settled() && !has_ended(one) && is_there(one))
-        .max_by_key(|one| one.born());
-    // Whoever changed from it to a successor that somebody has removed since may be back at it, and
-    // needs the time to change to the heir.
-    let followed_since = |old: &CredentialRecord, heir: &CredentialRecord| {
-        let from = heir.since.unwrap_or_else(|| heir.born());
-        let between = |one: &&CredentialRecord| {
-            old.born() < one.born() && one.born() < heir.born() && one.state.has_value()
-        };
-        let kept = credentials.iter().copied().filter(between).any(&is_there);
-        old.since.map_or(from, |since| if kept { since } else { since.max(from) })
-    };
+    let heir = heir(credentials, &is_there, now);
     let reason = |one: &CredentialRecord| {
         if !one.state.has_value() {
             return None;
@@ -66,7 +112,10 @@ pub(super) fn due(
             return Some(RemovalReason::Revoked);
         }
         let retires = one.state == CredentialState::Retiring;
-        let ends = || overlap_ends(overlap, one, heir, followed_since(one, heir));
+        let ends = || {
+            let since = followed_since(credentials, &is_there, one, heir);
+            overlap_ends(overlap, one, heir, since)
+        };
         (retires && ends() <= now).then_some(RemovalReason::Retired)
     };
     credentials
@@ -130,6 +179,22 @@ mod tests {
         let heir = secret(CredentialState::Proved, 340, 340 + YEAR);
         assert_eq!(why(&[&old, &heir], 7, 346), [None, None]);
         assert_eq!(why(&[&old, &heir], 7, 347), [Some(RemovalReason::Retired), None]);
+    }
+
+    #[test]
+    fn a_retiring_one_is_told_with_its_day_and_only_while_it_is_there() {
+        let old = retiring(0, YEAR, 340);
+        let heir = secret(CredentialState::Proved, 340, 340 + YEAR);
+        let overlap = Lifetime::new(Span::new().days(7));
+        let both = [&old, &heir];
+        let told = leaving(&both, |_| true, overlap, day(341));
+        assert_eq!(told, [Leaving { since: day(340), until: day(347) }]);
+        assert_eq!(why(&both, 7, 347), [Some(RemovalReason::Retired), None]);
+        assert_eq!(leaving(&both, |one| one.nonce != old.nonce, overlap, day(341)), []);
+        assert_eq!(leaving(&both, |_| true, overlap, day(YEAR)), []);
+        // Without a successor that is settled nobody is told to change over.
+        let untried = secret(CredentialState::Stored, 340, 340 + YEAR);
+        assert_eq!(leaving(&[&old, &untried], |_| true, overlap, day(341)), []);
     }
 
     #[test]

@@ -189,10 +189,16 @@ fn will_be_revoked(old: usize) -> Option<Diagnostic> {
         1 => "the secret of ours that is there now is".to_owned(),
         many => format!("the {many} secrets of ours that are there now are"),
     };
-    Some(Diagnostic::new(
-        Code::OldRevoked,
-        format!("{what} removed in this same run, as soon as the new one is accepted"),
-    ))
+    Some(
+        Diagnostic::new(
+            Code::OldRevoked,
+            format!(
+                "{what} removed in this same run, once the new one is accepted in the customer's \
+             directory, or, where nobody has consented yet and so nobody can accept it, stored"
+            ),
+        )
+        .hint("fill the SIEM again after that: tenantry export"),
+    )
 }
 
 fn missing_because(
@@ -215,8 +221,8 @@ fn missing_because(
 }
 
 fn foreign(secret: &FoundSecret, other_vault: Option<VaultId>) -> ForeignSecret {
-    let FoundSecret { key_id, display_name, .. } = secret;
-    ForeignSecret { key_id: *key_id, display_name: display_name.clone(), other_vault }
+    let FoundSecret { key_id, display_name, start: _, end } = secret;
+    ForeignSecret { key_id: *key_id, display_name: display_name.clone(), ends: *end, other_vault }
 }
 
 /// The policy that counts for an app: the custom one it is assigned to, else the directory's.
@@ -259,8 +265,19 @@ pub(super) fn obey(
                     policy,
                     restriction,
                     "new client secrets",
-                    "ask for an exemption for this app in Entra ID › Enterprise applications › \
-                     Application policies, or use a credential that the policy allows",
+                    match app {
+                        Some(_) => {
+                            "ask for an exemption for this app in Entra ID › Enterprise \
+                             applications › Application policies, or write `credential: federated` \
+                             or `credential: certificate` in the manifest"
+                        }
+                        // There is nothing yet that could be exempted.
+                        None => {
+                            "write `credential: federated` or `credential: certificate` in the \
+                             manifest: the policy forbids secrets only. An exemption takes an app \
+                             that is there"
+                        }
+                    },
                 ));
                 if restriction.exempt.is_empty() {
                     secrets.steps.remove(position);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -75,7 +76,7 @@ pub enum SecretReason {
 pub enum RemovalReason {
     /// It is ours, and nobody holds its value.
     ValueLost,
-    /// Its successor is in use, and the overlap is over.
+    /// Its successor has taken its place, and the overlap is over.
     Retired,
     /// It has ended.
     Expired,
@@ -83,6 +84,8 @@ pub enum RemovalReason {
     Revoked,
     /// It is not ours, and somebody asked that it be removed all the same.
     Foreign,
+    /// The manifest names it no more.
+    Unwanted,
 }
 
 impl RemovalReason {
@@ -90,7 +93,7 @@ impl RemovalReason {
     pub const fn is_cleaning(self) -> bool {
         match self {
             Self::ValueLost | Self::Retired | Self::Expired | Self::Revoked => true,
-            Self::Foreign => false,
+            Self::Foreign | Self::Unwanted => false,
         }
     }
 }
@@ -175,7 +178,7 @@ pub enum Step {
         /// Whose tokens, and whose until now.
         change: Change<Federated>,
     },
-    /// Takes a trust of ours away that the manifest no longer names.
+    /// Takes a trust away.
     RemoveFederated {
         /// Which credential.
         id: ObjectId<FederatedCredential>,
@@ -183,6 +186,8 @@ pub enum Step {
         name: String,
         /// Whose tokens were taken.
         trusted: Federated,
+        /// Why.
+        reason: RemovalReason,
     },
     /// Makes somebody an owner of the app.
     AddOwner {
@@ -289,6 +294,8 @@ impl Foreign {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ForeignFederated {
+    /// Which.
+    pub id: ObjectId<FederatedCredential>,
     /// What its maker called it.
     pub name: String,
     /// Whose tokens it takes.
@@ -305,6 +312,8 @@ pub struct ForeignSecret {
     pub key_id: KeyId,
     /// What its maker called it.
     pub display_name: Option<String>,
+    /// When it ends.
+    pub ends: Option<Timestamp>,
     /// The other tenantry vault that made it, where one did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub other_vault: Option<VaultId>,

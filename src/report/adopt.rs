@@ -19,13 +19,13 @@ pub fn kept(paper: &mut Paper, app: &AppPlan) {
     for tag in tags {
         paper.say(2, Some(word(Ink::Plain, "=")), &format!("tag            {tag}"));
     }
-    for ForeignSecret { key_id, display_name, other_vault } in secrets {
+    for ForeignSecret { key_id, display_name, ends: _, other_vault } in secrets {
         let name = display_name.as_deref().unwrap_or("without a name");
         let maker = other_vault.map_or_else(String::new, |vault| format!(", of vault {vault}"));
         let line = format!("client secret  \"{name}\", {key_id}{maker}");
         paper.say(2, Some(word(Ink::Plain, "=")), &line);
     }
-    for ForeignFederated { name, issuer, subject } in federated {
+    for ForeignFederated { id: _, name, issuer, subject } in federated {
         let line = format!("federated      \"{name}\", {issuer}, {subject}");
         paper.say(2, Some(word(Ink::Plain, "=")), &line);
     }

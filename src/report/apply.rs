@@ -3,13 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
+    forecast,
     paper::{Ink, Paper, word},
-    plan::count,
+    plan::{count, few},
 };
 use crate::{
     failure::Failure,
     ids::{AppKey, TenantKey},
+    lifetime::Lifetime,
     manifest::Manifest,
+    plan::{AppPlan, Plan, diagnostic::Code, step::Cap},
     status::Status,
     verdict::Verdict,
 };
@@ -97,6 +100,76 @@ pub fn done(paper: &mut Paper, apps: usize, granted: usize, writes: u32) {
         paper.line(0, &[word(Ink::Good, line)]);
         paper.gap();
     }
+}
+
+/// A secret that a policy made shorter than the plan said: which policies name a deleted app shows
+/// only when it is restored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shortened {
+    /// How long it lives.
+    pub lifetime: Lifetime,
+    /// Which policy caps it.
+    pub cap: Cap,
+}
+
+/// Whose secret is shorter than the plan said, and why.
+pub fn shortened(paper: &mut Paper, shortened: &BTreeMap<AppKey, Shortened>) {
+    for (app, Shortened { lifetime, cap }) in shortened {
+        let line = format!(
+            "{app}: the secret lives {lifetime} instead of {}: policy \"{}\" ({}) caps it",
+            cap.wanted, cap.policy, cap.policy_id
+        );
+        paper.say(0, Some(word(Ink::Wait, "!")), &line);
+    }
+    if !shortened.is_empty() {
+        paper.gap();
+    }
+}
+
+/// Whose SIEM holds a secret that opens nothing any more.
+pub fn refill(paper: &mut Paper, manifest: &Manifest, apps: &BTreeSet<AppKey>, place: &str) {
+    let tenants = apps.iter().filter_map(|app| manifest.apps.get(app)).flat_map(|app| &app.tenants);
+    let keys: Vec<&str> = tenants.map(TenantKey::as_str).collect();
+    if keys.is_empty() {
+        return;
+    }
+    let apps: Vec<_> = apps.iter().map(AppKey::as_str).collect();
+    let line = format!(
+        "What a SIEM was filled with for {} opens nothing any more: fill it again now.",
+        few(apps.into_iter())
+    );
+    paper.say(0, Some(word(Ink::Wait, "!")), &line);
+    // Not wrapped: it is there to be pasted into a shell.
+    paper.line(2, &[word(Ink::Plain, forecast::export(place, &keys))]);
+    paper.gap();
+}
+
+/// Which policy is to blame where a run ends as failed although no call did.
+pub fn blocked(paper: &mut Paper, plan: &Plan, verdict: Verdict) {
+    let why = |app: &AppPlan| {
+        let policy = app.diagnostics.iter().find(|d| {
+            matches!(
+                d.code,
+                Code::SecretForbidden | Code::AudienceForbidden | Code::RedirectForbidden
+            )
+        })?;
+        Some(format!("{}: {}", app.key, policy.summary))
+    };
+    let all: Vec<_> = plan.apps.values().filter_map(why).collect();
+    let Some(first) = all.first() else { return };
+    if !matches!(verdict, Verdict::Failed | Verdict::PartlyApplied) {
+        return;
+    }
+    let more = match all.len() {
+        1 => String::new(),
+        many => format!(" (and {} more)", many - 1),
+    };
+    let line = format!(
+        "exit {}: {} blocked by policy; {first}{more}",
+        verdict.code(),
+        count(all.len(), "app"),
+    );
+    paper.say(0, None, &line);
 }
 
 /// Who failed, why, and how to run only those again: `command` with their tenants.

@@ -1,6 +1,7 @@
 //! One tenant, whole: whose turn it is, what to do, the command to run, and what all that rests on.
 
 use super::{
+    forecast, foreign,
     letter::{PORTAL_NOTE, PORTAL_PATH, letters, readable},
     paper::{Ink, Paper, word},
     status::{capital, facet_word, overall_word, since_words},
@@ -45,6 +46,8 @@ pub fn write(paper: &mut Paper, status: &Status, tenant: &TenantStatus) {
         paper.line(0, &[word(Ink::Good, "Nothing is left to do.")]);
     }
     facets(paper, status, tenant);
+    forecast::retiring(paper, status);
+    foreign::write(paper, status);
     for letter in letters(status, tenant) {
         paper.gap();
         paper.line(0, &[word(Ink::Bold, format!("Text for {}:", letter.to))]);

@@ -5,14 +5,14 @@ use std::{io::Write, path::Path};
 use serde_json::Value;
 
 use super::{
-    forecast,
+    forecast, foreign,
     letter::letters,
     paper::clean,
     status::{last_line_text, worst},
 };
 use crate::{
     plan::Plan,
-    status::{FacetName, Status, TenantStatus, WaitingFor},
+    status::{EvidenceKind, FacetName, State, Status, TenantStatus, WaitingFor},
 };
 
 /// What a report file is.
@@ -87,10 +87,19 @@ pub fn make_folder(path: &Path) -> std::io::Result<()> {
     builder.create(path)
 }
 
+/// A facet in one word, with whose turn it is. What somebody said is never shown as proved.
 fn facet_text(tenant: &TenantStatus, name: FacetName) -> String {
     let facet = tenant.facet(name);
+    let state = match (facet.state, facet.evidence.kind) {
+        (State::Ok, EvidenceKind::Attested) => "attested",
+        (State::Ok, EvidenceKind::Proved | EvidenceKind::Observed)
+        | (
+            State::Waiting | State::Expiring | State::Failed | State::Unknown | State::NotNeeded,
+            _,
+        ) => facet.state.as_str(),
+    };
     let person = facet.waiting_for.map_or_else(String::new, |who| format!(" ({})", who.as_str()));
-    format!("{}{person}", facet.state.as_str())
+    format!("{state}{person}")
 }
 
 /// Text from outside, as text: no link, image, tag or table of its own.
@@ -152,6 +161,7 @@ pub fn status_markdown(status: &Status, sandbox: bool) -> String {
         }
     }
     text.push_str(&forecast::markdown(&status.due, status.as_of, &status.place));
+    text.push_str(&foreign::markdown(status));
     for (title, name, person) in [
         ("Admin consent", FacetName::Consent, Some(WaitingFor::CustomerAdmin)),
         ("Sign-in", FacetName::Token, Some(WaitingFor::Analyst)),
@@ -226,7 +236,7 @@ pub(super) fn fence(text: &str) -> String {
 /// The status as CSV (RFC 4180): a line a tenant.
 pub fn status_csv(status: &Status, sandbox: bool) -> String {
     let mut text = String::from(
-        "tenant,name,tenantId,clientId,connector,state,registration,secret,consent,token,portal,access,needsPortalAuthorization,nextWho,nextWhat,link,consentLink,signInCommand,portalLink,sandbox,ends,endsWhat,endsCommand\r\n",
+        "tenant,name,tenantId,clientId,connector,state,registration,secret,consent,token,portal,access,needsPortalAuthorization,nextWho,nextWhat,link,consentLink,signInCommand,portalLink,sandbox,ends,endsWhat,endsCommand,notOurs\r\n",
     );
     for tenant in &status.tenants {
         let next = FacetName::ALL.into_iter().find_map(|n| tenant.facet(n).next_step.as_ref());
@@ -256,6 +266,7 @@ pub fn status_csv(status: &Status, sandbox: bool) -> String {
         fields.push(link(tenant.needs_portal(), FacetName::Portal));
         fields.push(if sandbox { "yes" } else { "no" }.to_owned());
         fields.extend(forecast::fields(&status.due, &tenant.key, &status.place));
+        fields.push(foreign::field(status, &tenant.key));
         let line: Vec<_> = fields.iter().map(|field| csv_field(field)).collect();
         text.push_str(&line.join(","));
         text.push_str("\r\n");

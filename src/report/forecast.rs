@@ -10,7 +10,7 @@ use super::{
 use crate::{
     ids::TenantKey,
     plan::forecast::{Cure, Due, DueKind},
-    status::command,
+    status::{Status, command},
 };
 
 /// What a person calls it.
@@ -23,6 +23,7 @@ fn what(due: &Due) -> String {
             None => "refresh token, unless it is used".to_owned(),
         },
         DueKind::ForeignSecret => format!("client secret{name}, not ours"),
+        DueKind::RetiringSecret => "old client secret, removed then or by a later run".to_owned(),
     }
 }
 
@@ -43,7 +44,19 @@ pub(super) fn cure(due: &Due, place: &str) -> Option<String> {
             due.tenants.first().map_or_else(String::new, ToString::to_string).as_str(),
         )),
         Cure::NotOurs => None,
+        Cure::Export => {
+            let keys: Vec<_> = due.tenants.iter().map(TenantKey::as_str).collect();
+            Some(export(place, &keys))
+        }
     }
+}
+
+/// The command that fills a SIEM anew; which one it is only its people know. All of many tenants are
+/// chosen by naming none.
+pub(super) fn export(place: &str, keys: &[&str]) -> String {
+    const NAMED: usize = 5;
+    let keys = if keys.len() > NAMED { String::new() } else { format!("{} ", keys.join(" ")) };
+    command(place, "export", &format!("{keys}--format FORMAT"))
 }
 
 fn day(at: Timestamp) -> String {
@@ -60,9 +73,12 @@ fn whose(due: &Due) -> &str {
 
 /// What to do about it, as words under its day.
 fn advice(due: &Due, place: &str) -> String {
-    match cure(due, place) {
-        Some(command) => format!("from {} on: {command}", day(due.from)),
-        None => "whoever made it renews it".to_owned(),
+    match (due.kind, cure(due, place)) {
+        (DueKind::RetiringSecret, Some(command)) => {
+            format!("the SIEM may still hold it: fill it again before: {command}")
+        }
+        (_, Some(command)) => format!("from {} on: {command}", day(due.from)),
+        (_, None) => "whoever made it renews it".to_owned(),
     }
 }
 
@@ -81,13 +97,31 @@ pub fn write(paper: &mut Paper, due: &[Due], as_of: Timestamp, place: &str) {
     let column = due.iter().map(|one| whose(one).len()).max().unwrap_or(0).clamp(8, 24);
     for one in due.iter().take(SHOWN) {
         let key = shortened(whose(one), column);
-        let mark = if one.ends <= as_of { Ink::Bad } else { Ink::Wait };
+        let mark = if one.ends <= as_of && one.kind.is_ours() { Ink::Bad } else { Ink::Wait };
         let words = format!("{key:<column$} {}", what(one));
         paper.say(2, Some(word(mark, day(one.ends))), &words);
         paper.say(13, None, &advice(one, place));
     }
     if let Some(more) = due.len().checked_sub(SHOWN).filter(|more| *more > 0) {
         paper.line(2, &[word(Ink::Dim, format!("… {more} more (--json and reports list all)"))]);
+    }
+}
+
+/// Writes until when old secrets of ours stay, for whoever still uses one.
+pub fn retiring(paper: &mut Paper, status: &Status) {
+    let retiring = status.due.iter().filter(|due| due.kind == DueKind::RetiringSecret);
+    for (n, due) in retiring.enumerate() {
+        if n == 0 {
+            paper.gap();
+        }
+        let command = cure(due, &status.place).unwrap_or_default();
+        let line = format!(
+            "The old secret is removed on {} or later: fill the SIEM again before.",
+            day(due.ends)
+        );
+        paper.say(0, Some(word(Ink::Wait, "!")), &line);
+        // Not wrapped: it is there to be pasted into a shell.
+        paper.line(2, &[word(Ink::Plain, command)]);
     }
 }
 

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::forecast;
+use super::{forecast, foreign};
 use crate::{
     ids::FleetName,
     plan::{Ahead, AppPlan, Plan, TenantPlan, Wish},
@@ -93,7 +93,8 @@ fn tenant(tenant: &TenantPlan) -> Value {
 
 /// The status of every tenant as JSON.
 pub fn status(status: &Status, sandbox: bool) -> Value {
-    let Status { fleet, home, as_of, shard, partial, tenants, due, left, place } = status;
+    let Status { fleet, home, as_of, shard, partial, tenants, due, foreign: _, left, place } =
+        status;
     document(
         fleet,
         json!({
@@ -104,6 +105,7 @@ pub fn status(status: &Status, sandbox: bool) -> Value {
             "due": forecast::value(due, place),
             "partial": partial,
             "tenants": value(tenants),
+            "foreign": foreign::value(status),
             "leftovers": value(left),
             "summary": value(&status.summary()),
         }),

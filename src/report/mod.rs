@@ -10,6 +10,7 @@ pub mod explain;
 pub mod failed;
 pub mod file;
 pub mod forecast;
+pub mod foreign;
 pub mod html;
 pub mod incidents;
 pub mod json;

@@ -133,7 +133,7 @@ fn write_warnings(paper: &mut Paper, plan: &Plan) {
 }
 
 /// The first of many keys, and how many more there are.
-fn few<'a>(keys: impl ExactSizeIterator<Item = &'a str>) -> String {
+pub(super) fn few<'a>(keys: impl ExactSizeIterator<Item = &'a str>) -> String {
     const SHOWN: usize = 6;
     let more = keys.len().saturating_sub(SHOWN);
     let tail = if more > 0 { format!(", … {more} more") } else { String::new() };
@@ -310,10 +310,11 @@ fn write_step(paper: &mut Paper, indent: usize, step: &Step) {
                     "one of ours whose value was lost before it was stored".to_owned()
                 }
                 RemovalReason::Retired => {
-                    "the old one: its successor is in use, the overlap is over".to_owned()
+                    "the old one: its successor has taken its place, the overlap is over".to_owned()
                 }
                 RemovalReason::Expired => "one of ours that has expired".to_owned(),
                 RemovalReason::Revoked => "an old one, as was asked for".to_owned(),
+                RemovalReason::Unwanted => "one that the manifest names no more".to_owned(),
                 RemovalReason::Foreign => match display_name {
                     Some(name) => format!("\"{name}\" ({key_id}), which is not ours"),
                     None => format!("{key_id}, which has no name and is not ours"),
@@ -343,9 +344,17 @@ fn write_step(paper: &mut Paper, indent: usize, step: &Step) {
             let text = format!("trusts         {from} → {}", issuer(&change.to));
             paper.say(indent, changed(), &text);
         }
-        Step::RemoveFederated { trusted, .. } => {
+        Step::RemoveFederated { id: _, name, trusted, reason } => {
+            let whose = match reason {
+                RemovalReason::Foreign => format!(" by \"{name}\", which is not ours"),
+                RemovalReason::Unwanted
+                | RemovalReason::ValueLost
+                | RemovalReason::Retired
+                | RemovalReason::Expired
+                | RemovalReason::Revoked => String::new(),
+            };
             let mark = Some(word(Ink::Bad, "-"));
-            paper.say(indent, mark, &format!("trusts         {}", issuer(trusted)));
+            paper.say(indent, mark, &format!("trusts         {}{whose}", issuer(trusted)));
         }
         Step::AddOwner { owner } => paper.say(indent, plus(), &format!("owner          {owner}")),
     }

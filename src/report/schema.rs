@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::{
-    plan::{diagnostic::Code, forecast::DueKind},
+    plan::{diagnostic::Code, forecast::DueKind, foreign::TheirsKind},
     status::{FacetName, Overall, State, WaitingFor},
 };
 
@@ -180,6 +180,22 @@ fn summary_of_plan() -> Value {
     )
 }
 
+/// A credential of others on an app of ours.
+fn foreign() -> Value {
+    object(
+        json!({
+            "kind": words(TheirsKind::ALL.map(TheirsKind::as_str)),
+            "app": text(),
+            "tenants": list(text()),
+            "id": text(),
+            "name": or_null(text()),
+            "ends": or_null(moment()),
+            "command": text(),
+        }),
+        json!({ "issuer": text(), "subject": text(), "otherVault": guid() }),
+    )
+}
+
 /// Something that is to be renewed by a day.
 fn due() -> Value {
     object(
@@ -189,7 +205,7 @@ fn due() -> Value {
             "kind": words(DueKind::ALL.map(DueKind::as_str)),
             "app": text(),
             "tenants": list(text()),
-            "cure": words(["apply", "refresh-tokens", "consent", "not-ours"]),
+            "cure": words(["apply", "refresh-tokens", "consent", "not-ours", "export"]),
         }),
         json!({ "name": or_null(text()), "command": or_null(text()) }),
     )
@@ -241,6 +257,7 @@ pub fn event() -> Value {
                 "failed": list(text()),
                 "interrupted": list(text()),
                 "notGranted": list(text()),
+                "refill": list(text()),
                 "tenants": summary_of_status(),
             }),
         ),
@@ -441,6 +458,7 @@ pub fn status() -> Value {
                 "partial": { "type": "boolean" },
                 "shard": or_null(text()),
                 "due": list(due()),
+                "foreign": list(foreign()),
                 "leftovers": list(left()),
                 "changes": list(change),
                 "changesSince": or_null(moment()),

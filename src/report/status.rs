@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::{
-    forecast,
+    forecast, foreign,
     paper::{Ink, Paper, Word, shortened, word},
     plan::count,
 };
@@ -70,6 +70,7 @@ pub fn write(paper: &mut Paper, status: &Status) {
     table(paper, status);
     causes(paper, status);
     forecast::write(paper, &status.due, status.as_of, &status.place);
+    foreign::write(paper, status);
     operator(paper, status);
     consent(paper, status);
     sign_in(paper, status);

@@ -17,6 +17,7 @@ use crate::{
     plan::{
         AppPlan, TenantPlan,
         diagnostic::{Diagnostic, Severity},
+        foreign::{Theirs, named},
         manual::{self, Manual, ManualKind},
         secrets,
         step::{Step, Target},
@@ -182,7 +183,18 @@ impl View<'_> {
         }
     }
 
+    /// With a note of what others put on the app: it is as it should be, and not ours alone.
     fn registration(&self) -> Facet {
+        let mut facet = self.registered();
+        let theirs = Theirs::on(&self.app_plan.foreign);
+        if !theirs.is_empty() {
+            let note = format!("; not ours on it: {}", named(&theirs));
+            facet.evidence.what.push_str(&note);
+        }
+        facet
+    }
+
+    fn registered(&self) -> Facet {
         use EvidenceKind::Observed;
         if matches!(self.app_plan.target, Target::Unknown)
             && let Some(why) = self.obstacle()

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::{Left, Status, TenantStatus, worst_first};
+use super::{Foreign, Left, Status, TenantStatus, worst_first};
 use crate::{
     ids::{FleetName, TenantId, TenantKey},
     plan::forecast::Due,
@@ -31,6 +31,8 @@ pub struct Part {
     tenants: Vec<TenantStatus>,
     #[serde(default)]
     due: Vec<Due>,
+    #[serde(default)]
+    foreign: Vec<Foreign>,
     #[serde(default)]
     leftovers: Vec<Left>,
 }
@@ -108,7 +110,7 @@ pub fn merge(parts: Vec<(String, Part)>, place: String) -> Result<Merged, NotMer
     let Some((first, head)) = parts.first().cloned() else { return Err(NotMerged::Nothing) };
     let (mut tenants, mut seen) = (Vec::new(), BTreeMap::<TenantKey, String>::new());
     let (mut as_of, mut shards, mut due) = (head.as_of, Vec::new(), Vec::new());
-    let mut left = Vec::new();
+    let (mut foreign, mut left) = (Vec::new(), Vec::new());
     for (file, part) in parts {
         if part.format_version != FORMAT_VERSION {
             return Err(NotMerged::Version { file, version: part.format_version });
@@ -127,6 +129,7 @@ pub fn merge(parts: Vec<(String, Part)>, place: String) -> Result<Merged, NotMer
         }
         as_of = as_of.min(part.as_of);
         due.extend(part.due);
+        foreign.extend(part.foreign);
         left.extend(part.leftovers);
         for tenant in part.tenants {
             if let Some(first) = seen.insert(tenant.key.clone(), file.clone()) {
@@ -140,8 +143,19 @@ pub fn merge(parts: Vec<(String, Part)>, place: String) -> Result<Merged, NotMer
     }
     worst_first(&mut tenants);
     due.sort();
+    foreign.sort();
     let Part { fleet, home, sandbox, .. } = head;
-    let status =
-        Status { fleet, home, as_of, shard: None, partial: false, tenants, due, left, place };
+    let status = Status {
+        fleet,
+        home,
+        as_of,
+        shard: None,
+        partial: false,
+        tenants,
+        due,
+        foreign,
+        left,
+        place,
+    };
     Ok(Merged { status, sandbox })
 }

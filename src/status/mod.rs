@@ -7,6 +7,7 @@ mod changes;
 mod consent;
 mod death;
 mod facets;
+mod foreign;
 mod left;
 mod merge;
 mod overall;
@@ -30,6 +31,7 @@ pub use self::{
     changes::{Change, Is, Was, changes},
     death::{Death, refresh_death},
     facets::{Refusal, refusal},
+    foreign::Foreign,
     left::Left,
     merge::{Merged, NotMerged, Part, merge},
     overall::Overall,
@@ -380,6 +382,8 @@ pub struct Status {
     pub tenants: Vec<TenantStatus>,
     /// What is to be renewed by that moment, first what ends first.
     pub due: Vec<Due>,
+    /// What others put on our apps.
+    pub foreign: Vec<Foreign>,
     /// What is left with customers that were offboarded, where it was asked for.
     pub left: Vec<Left>,
     /// The flags that lead a command to the same fleet in the same place.
@@ -480,6 +484,7 @@ pub fn status(
         partial,
         tenants,
         due,
+        foreign: foreign::of(manifest, plan),
         left: Vec::new(),
         place,
     }
@@ -540,10 +545,11 @@ impl Status {
             || self.tenants.iter().any(|t| t.facets.values().any(|f| f.state == State::Expiring))
     }
 
-    /// Keeps only these tenants, and what is to be renewed for them.
+    /// Keeps only these tenants, and what is to be renewed or is not ours on their apps.
     pub fn keep(&mut self, keys: &[TenantKey]) {
         self.tenants.retain(|tenant| keys.contains(&tenant.key));
         self.due.retain(|due| due.tenants.iter().any(|key| keys.contains(key)));
+        self.foreign.retain(|one| one.tenants.iter().any(|key| keys.contains(key)));
     }
 
     /// Whether a tenant is not reading, or nobody can tell.

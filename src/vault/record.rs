@@ -38,30 +38,23 @@ pub struct Record {
     /// Its object id in [`Record::directory`]; absent until the upsert has answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub object_id: Option<ObjectId<Application>>,
-    /// Whether federated credentials of ours may be on it: they have no value, and where the
-    /// manifest no longer wants any, nothing else says that they must go.
-    #[serde(default, skip_serializing_if = "Federation::is_none")]
-    pub federated: Federation,
+    /// Written by earlier versions, which looked for federated credentials only where it stood: now
+    /// every reading shows them. Read, and not written again.
+    #[serde(default, skip_serializing)]
+    pub(crate) federated: Unused,
     /// Every credential that we made or meant to make and have not removed.
     pub credentials: Vec<CredentialRecord>,
     /// The tenants that use it.
     pub tenants: BTreeMap<TenantKey, TenantRecord>,
 }
 
-/// Whether an app may trust issuers by federated credentials of ours.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Federation {
-    /// None was ever made, or all are gone.
-    #[default]
-    None,
-    /// At least one was about to be made.
-    Meant,
-}
+/// A member of an earlier version, whatever it says: two records that differ in it are the same.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Unused;
 
-impl Federation {
-    const fn is_none(&self) -> bool {
-        matches!(self, Self::None)
+impl<'de> Deserialize<'de> for Unused {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        serde::de::IgnoredAny::deserialize(from).map(|_| Self)
     }
 }
 
@@ -118,7 +111,7 @@ impl Record {
             unique_name,
             client_id: None,
             object_id: None,
-            federated: Federation::None,
+            federated: Unused,
             credentials: Vec::new(),
             tenants: BTreeMap::new(),
         }

@@ -3,7 +3,7 @@
 use jsonschema::Validator;
 use serde_json::{Value, json};
 
-use crate::stage::{CONTOSO, MANIFEST, Stage};
+use crate::stage::{CONTOSO, MANIFEST, ONE, Stage};
 
 fn schema(stage: &Stage, of: &str) -> Validator {
     let schema = stage.run(&["schema", "--of", of]).exits(0).json();
@@ -133,4 +133,27 @@ fn every_document_is_as_its_schema_says_and_counts_as_the_text_does() {
     let unread = stage.run(&["status", "--json"]).exits(1).json();
     valid(&status, &unread);
     assert_eq!(unread["tenants"].as_array().unwrap().len(), 5);
+}
+
+/// A table that is pasted into a ticket says what somebody only said; a document keeps the state, and
+/// the evidence beside it.
+#[test]
+fn what_somebody_said_is_called_attested_in_every_table() {
+    let manifest = ONE.replace("defaults: {", "defaults: {portalAuthorization: required, ");
+    let stage = Stage::with_vault(&manifest);
+    stage.run(&["apply", "--yes"]).exits(0);
+    stage.run(&["attest", "contoso", "--by", "Dana"]).exits(0);
+    let report = |kind: &str| {
+        let name = format!("r.{kind}");
+        stage.run(&["status", "--report", &name]).exits(0);
+        std::fs::read_to_string(stage.path(&name)).unwrap()
+    };
+    for (kind, cell) in [("md", "| attested |"), ("csv", ",attested,")] {
+        let text = report(kind);
+        assert!(text.contains(cell), "{kind}: {text}");
+    }
+    let document: Value = serde_json::from_str(&report("json")).unwrap();
+    let portal = &document["tenants"][0]["facets"]["portal"];
+    assert_eq!(portal["state"], "ok");
+    assert_eq!(portal["evidence"]["kind"], "attested");
 }

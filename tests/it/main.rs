@@ -13,6 +13,7 @@ mod doctor;
 mod exit_codes;
 mod export;
 mod forecast;
+mod foreign;
 mod golden;
 mod grant;
 mod in_tenant;

@@ -188,6 +188,53 @@ fn the_policy_of_the_apps_own_counts_instead_of_the_directorys() {
 }
 
 #[test]
+fn a_ban_leaves_a_way_for_an_app_that_cannot_be_exempted_yet() {
+    let stage = Stage::with_vault(ONE);
+    let ban = secrets(&json!([{"restrictionType": "passwordAddition", "state": "enabled"}]));
+    set_default(&stage, &ban);
+    let ran = stage.run(&["apply", "--yes"]).exits(1);
+    let hint = "write `credential: federated` or `credential: certificate` in the manifest";
+    let last = ran.stdout.rsplit("exit 1: ").next().unwrap().to_owned();
+    assert!(last.len() < ran.stdout.len(), "{}", ran.stdout);
+    let ran = ran.says(hint);
+    assert!(!ran.stdout.contains("ask for an exemption for this app"), "{}", ran.stdout);
+    let last = last.split_whitespace().collect::<Vec<_>>().join(" ");
+    let want = format!("contoso: policy \"House rules\" ({POLICY}) forbids new client secrets");
+    assert!(last.contains(&want), "{last}");
+    assert_eq!(apps(&stage), 0);
+}
+
+#[test]
+fn a_policy_that_shows_only_when_an_app_is_restored_is_named_at_the_end() {
+    let stage = Stage::with_vault(ONE);
+    stage.run(&["apply", "--yes"]).exits(0);
+    let own = "8f2c0000-0000-4000-8000-000000000002";
+    let id = stage.app("contoso")["id"].as_str().unwrap().to_owned();
+    stage.change_world(|world| {
+        let home = directory_mut(world, HOME);
+        home["policies"]["custom"] = json!([{
+            "id": own, "displayName": "Ours alone", "description": null, "isEnabled": true,
+            "restrictions": {"keyCredentials": [], "passwordCredentials": [
+                {"restrictionType": "passwordLifetime", "state": "enabled", "maxLifetime": "P60D"}]},
+        }]);
+        for app in home["applications"].as_array_mut().unwrap() {
+            if app["id"] == id.as_str() {
+                app["appManagementPolicies"] = json!([own]);
+                app["passwordCredentials"] = json!([]);
+            }
+        }
+    });
+    stage.sandbox.advance("PT10M").unwrap();
+    let token = stage.operator_token();
+    stage.call(reqwest::Method::DELETE, &format!("/applications/{id}"), &token, None);
+    let ran = stage.run(&["apply", "--yes"]).exits(0);
+    let end = ran.stdout.split("Done: ").nth(1).unwrap();
+    let end = end.split_whitespace().collect::<Vec<_>>().join(" ");
+    let want = format!("60 days instead of 1 year: policy \"Ours alone\" ({own}) caps it");
+    assert!(end.contains(&want), "{}", ran.stdout);
+}
+
+#[test]
 fn a_ban_with_exemptions_is_tried_and_told_apart_by_the_attempt() {
     let ban = secrets(&json!([
         {"restrictionType": "passwordAddition", "state": "enabled", "excludeActors": exemption()}]));

@@ -137,6 +137,7 @@ fn a_secret_is_renewed_proved_used_and_the_old_one_goes_after_the_overlap() {
         is_reading(&stage);
         // Nothing is due until the SIEM has had its time.
         assert_eq!(planned(&stage, &[]), []);
+        tells_whom_to_fill_again(&stage);
         stage.sandbox.advance("P6D").unwrap();
         assert_eq!(planned(&stage, &[]), []);
         stage.run(&["apply", "--yes"]).exits(0);
@@ -149,6 +150,38 @@ fn a_secret_is_renewed_proved_used_and_the_old_one_goes_after_the_overlap() {
         assert_eq!(planned(&stage, &[]), []);
         is_reading(&stage);
         assert!(accounts_for(&stage, "apply", "remove-secret"));
+        assert_eq!(retiring(&stage), Vec::<Value>::new());
+    }
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// What `status` tells machines of secrets that have a successor.
+fn retiring(stage: &Stage) -> Vec<Value> {
+    let strict = ["status", "--fail-on", "pending,expiring,not-reading", "--json"];
+    let status = stage.run(&strict).exits(0).json();
+    let mut due = status["due"].as_array().unwrap().clone();
+    due.retain(|one| one["kind"] == "retiring-secret");
+    due
+}
+
+/// Whoever filled a SIEM with a secret that has a successor is told until when it works, by all that
+/// tell of the tenant; no run fails for it.
+#[track_caller]
+fn tells_whom_to_fill_again(stage: &Stage) {
+    let told = retiring(stage);
+    assert_eq!(told.len(), 1, "{told:?}");
+    let command =
+        "tenantry export -f manifest.yaml --cloud world/cloud.yaml contoso --format FORMAT";
+    assert_eq!(told[0]["command"], command);
+    let day = &told[0]["ends"].as_str().unwrap()[..10];
+    for verb in [&["status"][..], &["explain", "contoso"], &["apply", "--yes"]] {
+        let said = one_line(&stage.run(verb).exits(0).stdout);
+        for word in [day, "old", "fill", command] {
+            assert!(said.contains(word), "{verb:?} does not say `{word}`: {said}");
+        }
     }
 }
 
@@ -208,7 +241,10 @@ fn before_consent_a_new_one_is_in_use_once_it_is_stored() {
         assert_eq!(handed_out(&stage, "contoso"), both[1]);
         stage.sandbox.advance("P8D").unwrap();
         assert_eq!(planned(&stage, &[]), steps([("remove-secret", "retired")]));
-        stage.run(&["apply", "--yes"]).exits(0);
+        // Nobody uses it yet, and nobody says so.
+        let ran = stage.run(&["apply", "--yes"]).exits(0);
+        let said = one_line(&ran.stdout);
+        assert!(said.contains("its successor has taken its place"), "{said}");
         assert_eq!(hashes(&stage, "contoso"), both[1..]);
     }
 }
@@ -341,6 +377,8 @@ fn a_leaked_one_is_gone_at_the_end_of_the_run() {
         let ran = stage.run(&["rotate", "contoso", "--now", "--revoke-old", "--yes"]).exits(0);
         let said: Vec<_> = ran.stdout.split_whitespace().collect();
         assert!(said.join(" ").contains("removed in this same run"), "{}", ran.stdout);
+        assert!(said.join(" ").contains("fill it again now"), "{}", ran.stdout);
+        assert!(ran.stdout.contains("contoso --format FORMAT"), "{}", ran.stdout);
         let now = hashes(&stage, "contoso");
         assert_eq!(now.len(), 1, "{now:?}");
         assert!(!old.contains(&now[0]));
@@ -376,7 +414,12 @@ fn a_leaked_one_stays_where_its_successor_is_refused_and_the_run_fails() {
 fn before_consent_a_leaked_one_goes_once_the_new_one_is_stored() {
     for stage in stages(ONE) {
         let old = hashes(&stage, "contoso");
-        stage.run(&["rotate", "contoso", "--now", "--revoke-old", "--yes"]).exits(0);
+        let ran = stage.run(&["rotate", "contoso", "--now", "--revoke-old", "--yes"]).exits(0);
+        let said = one_line(&ran.stdout);
+        assert!(
+            said.contains("where nobody has consented yet and so nobody can accept it, stored"),
+            "{said}"
+        );
         let now = hashes(&stage, "contoso");
         assert_eq!(now.len(), 1);
         assert_ne!(now, old);

@@ -178,6 +178,7 @@ pub(super) fn credentials(
         let foreign = |other_vault| ForeignSecret {
             key_id: secret.key_id,
             display_name: secret.display_name.clone(),
+            ends: secret.end,
             other_vault,
         };
         match recognise(secret.display_name.as_deref(), vault, record) {

@@ -6,7 +6,7 @@ use maud::{Markup, html};
 use super::{Document, Script, cards, document, parts};
 use crate::{
     report::{
-        forecast,
+        forecast, foreign,
         paper::clean,
         status::{capital, facet_word, last_line_text, overall_word, person, worst},
     },
@@ -25,7 +25,8 @@ pub(super) const COLUMNS: [FacetName; 6] = [
 
 /// The status as a file that is whole in itself.
 pub fn status(status: &Status, sandbox: bool) -> String {
-    let Status { fleet, home, as_of, shard: _, partial: _, tenants, due, left, place } = status;
+    let Status { fleet, home, as_of, shard: _, partial: _, tenants, due, foreign: _, left, place } =
+        status;
     let body = html! {
         @if sandbox { (parts::sandbox_note()) }
         header {
@@ -37,6 +38,7 @@ pub fn status(status: &Status, sandbox: bool) -> String {
             (filter(status))
             @if tenants.is_empty() { p { "No tenants." } } @else { (grid(status)) }
             (forecast::markup(due, *as_of, place))
+            (foreign::markup(status))
             (people(status))
             (with_customers(left))
         }
@@ -304,6 +306,22 @@ mod tests {
         }
     }
 
+    fn foreign() -> crate::status::Foreign {
+        crate::status::Foreign {
+            app: "contoso".parse().unwrap(),
+            tenants: Vec::new(),
+            credential: crate::plan::foreign::Theirs {
+                kind: crate::plan::foreign::TheirsKind::ClientSecret,
+                name: Some(HOSTILE.to_owned()),
+                id: String::new(),
+                ends: None,
+                issuer: None,
+                subject: None,
+                other_vault: None,
+            },
+        }
+    }
+
     fn report(tenants: Vec<TenantStatus>) -> String {
         status(
             &Status {
@@ -314,6 +332,7 @@ mod tests {
                 partial: false,
                 tenants,
                 due: Vec::new(),
+                foreign: vec![foreign()],
                 left: Vec::new(),
                 place: String::new(),
             },
