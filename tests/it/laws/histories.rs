@@ -25,7 +25,7 @@ use proptest::{
 use crate::support::{VaultKind, kind};
 
 /// How many histories are played where nobody says how many.
-const FEW: u64 = 16;
+const FEW: u64 = 10;
 /// The seed of the first one where nobody says another; each one after it has the next.
 const FIRST: u64 = 20_261_128;
 /// How often a history that failed is played again to make it shorter.
@@ -98,6 +98,8 @@ enum Act {
     Killed(Work, At),
     /// Two operators at once.
     Both(Work, Work),
+    /// Two runs, one after the other, while nothing that is new is seen or accepted yet.
+    Early(Work, Work),
     /// Days go by.
     Later(u16),
     /// Somebody adds a secret of theirs.
@@ -161,6 +163,7 @@ fn act() -> impl Strategy<Value = Act> {
         5 => work().prop_map(Act::Run),
         5 => (work(), at()).prop_map(|(work, at)| Act::Killed(work, at)),
         2 => (work(), work()).prop_map(|(one, other)| Act::Both(one, other)),
+        2 => (work(), work()).prop_map(|(one, next)| Act::Early(one, next)),
         5 => days.prop_map(Act::Later),
         2 => app().prop_map(Act::AddForeign),
         2 => (app(), select(&[Which::Youngest, Which::All][..]))

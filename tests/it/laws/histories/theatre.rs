@@ -1,5 +1,7 @@
 //! The stage of a history: one fleet with every layout, the real binary, and the hands of others.
 
+use std::time::Duration;
+
 use jiff::{SignedDuration, Timestamp};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -159,6 +161,18 @@ impl Theatre {
 
     pub(super) fn said(&self) -> &str {
         &self.said
+    }
+
+    /// From now on nobody sees or accepts what is new.
+    pub(super) fn slow_down(&self) {
+        // A world that is put has no young things: whatever is there stays in sight.
+        self.stage.change_world(|_| {});
+        self.stage.sandbox.set_lag(Duration::from_secs(3_600));
+    }
+
+    /// All is seen and accepted, as soon as it is there.
+    pub(super) fn catch_up(&self) {
+        self.stage.sandbox.set_lag(Duration::ZERO);
     }
 
     pub(super) fn advance(&self, duration: &str) {

@@ -44,6 +44,19 @@ fn step(theatre: &mut Theatre, act: Act) {
         Act::Both(one, other) => {
             ours(theatre, &[one, other], |theatre| theatre.both(one, other).into());
         }
+        Act::Early(one, next) => {
+            theatre.slow_down();
+            for work in [one, next] {
+                // How it ends is a question of what is new; what was good stays so, meanwhile and
+                // after.
+                ours(theatre, &[work], |theatre| {
+                    theatre.run(work);
+                    vec![None]
+                });
+            }
+            theatre.catch_up();
+            ours(theatre, &[], |_| Vec::new());
+        }
         Act::Later(days) => theatre.advance(&format!("P{days}D")),
         Act::AddForeign(app) => {
             later(theatre);
@@ -139,12 +152,14 @@ fn ended_well(theatre: &Theatre, work: Work) {
     }
 }
 
-/// With nobody in the way and everybody in the manifest, one apply makes all whole, and another one
-/// has nothing to do.
+/// With nobody in the way and everybody in the manifest, one apply makes all whole; another removes
+/// what only waited for a successor, and a third has nothing to do.
 fn the_end(theatre: &mut Theatre) {
     theatre.set(Policy::None);
     theatre.everybody_comes_back();
     theatre.advance("PT10M");
-    ours(theatre, &[Work::Apply], |theatre| vec![theatre.run(Work::Apply)]);
+    for _ in 0..2 {
+        ours(theatre, &[Work::Apply], |theatre| vec![theatre.run(Work::Apply)]);
+    }
     theatre.nothing_is_planned();
 }
