@@ -20,7 +20,7 @@ use crate::{
     event::{Event, Events},
     failure::{Cause, Failure},
     graph::{ObjectAge, Patch, Upserted, Writer, Writers},
-    ids::{AppKey, CredentialName, KeyId, Nonce, UniqueName},
+    ids::{AppKey, ClientId, CredentialName, KeyId, Nonce, UniqueName},
     inventory::{FoundApp, FoundFederated, FoundSecret},
     lifetime::Lifetime,
     plan::{
@@ -227,6 +227,19 @@ fn failed(
     }
 }
 
+/// Whether a record is of an app that is gone.
+fn is_of_another(record: &Record, client: ClientId) -> bool {
+    record.client_id.is_some_and(|known| known != client)
+}
+
+/// Forgets what opened an app that is gone, and what people did for it.
+fn forget(record: &mut Record) {
+    record.credentials.clear();
+    for tenant in record.tenants.values_mut() {
+        *tenant = TenantRecord::pinned(tenant.id);
+    }
+}
+
 fn skip(app: &AppPlan, from: usize, because: &'static str, hands: &Hands<'_>) {
     for step in app.steps.iter().skip(from) {
         hands.events.say(Event::StepSkipped {
@@ -255,16 +268,16 @@ impl<'a> Course<'a> {
             known.clone().unwrap_or_else(|| Record::new(app.key.clone(), directory, unique_name));
         let client = app.target.client_id();
         let mut stale = false;
-        if record.client_id.is_some() && record.client_id != client {
-            // The app that these values opened is gone.
-            stale = !record.credentials.is_empty();
-            record.credentials.clear();
-            for tenant in record.tenants.values_mut() {
-                *tenant = TenantRecord::pinned(tenant.id);
+        // An app that no listing shows may be there all the same: only the upsert can tell, and
+        // until it has made another one nothing that opens this one is forgotten.
+        if let Some(client) = client {
+            stale = is_of_another(&record, client) && !record.credentials.is_empty();
+            if is_of_another(&record, client) {
+                forget(&mut record);
             }
+            record.client_id = Some(client);
+            record.object_id = found.map(|found| found.object_id);
         }
-        record.client_id = client;
-        record.object_id = found.map(|found| found.object_id);
         for (tenant, id) in &app.pins {
             record.tenants.entry(tenant.clone()).or_insert_with(|| TenantRecord::pinned(*id));
         }
@@ -367,8 +380,18 @@ impl<'a> Course<'a> {
     ) -> Result<(), Halt> {
         match self.writer.upsert(unique_name, registration).await? {
             Upserted::Created(found) => {
+                let anew = is_of_another(&self.record, found.client_id);
+                if anew {
+                    let intent =
+                        self.intent.as_ref().and_then(|n| self.record.credential(n)).cloned();
+                    forget(&mut self.record);
+                    self.record.credentials.extend(intent);
+                }
                 self.record.client_id = Some(found.client_id);
                 self.record.object_id = Some(found.object_id);
+                if anew {
+                    hands.vault.drop_values(&self.record).await?;
+                }
                 self.found = Some(*found);
                 self.age = ObjectAge::JustMade;
                 // A secret's value is written with the ids; of an app without one nothing else is.

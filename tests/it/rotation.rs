@@ -23,12 +23,14 @@ tenants:
   lucerne: {name: Lucerne Publishing, domain: lucerne.example, app: siem-eu}
 "#;
 
+fn in_key_vault(manifest: &str) -> String {
+    manifest.replace("{path: vault}", "{keyVault: 'https://acme-soc.vault.azure.net'}")
+}
+
 /// A stage in each kind of vault, its apps made and nobody's consent given.
 fn stages(manifest: &str) -> [Stage; 2] {
-    let in_key_vault =
-        manifest.replace("{path: vault}", "{keyVault: 'https://acme-soc.vault.azure.net'}");
-    [manifest, &in_key_vault].map(|manifest| {
-        let stage = Stage::with_vault(manifest);
+    [manifest.to_owned(), in_key_vault(manifest)].map(|manifest| {
+        let stage = Stage::with_vault(&manifest);
         stage.run(&["apply", "--yes"]).exits(0);
         stage
     })
@@ -194,6 +196,29 @@ fn audit(stage: &Stage) -> Option<Vec<Value>> {
 /// Whether the audit, where it can be read, has a line about such a step.
 fn accounts_for(stage: &Stage, verb: &str, step: &str) -> bool {
     audit(stage).is_none_or(|lines| lines.iter().any(|l| l["verb"] == verb && l["step"] == step))
+}
+
+#[test]
+fn an_app_that_a_listing_misses_loses_no_value() {
+    for stage in reading() {
+        let value = handed_out(&stage, "contoso");
+        // Replicas that lag behind show nothing of it, and only the upsert meets it.
+        let nothing = json!({"status": 200, "body": {"value": []}});
+        let missing = json!({"status": 404,
+            "body": {"error": {"code": "Request_ResourceNotFound", "message": "no"}}});
+        let faults = json!([
+            {"operation": "application.list", "times": 99, "do": nothing},
+            {"operation": "application.get", "times": 99, "do": missing},
+        ]);
+        stage.sandbox.add_faults(&faults).unwrap();
+        assert_eq!(planned(&stage, &[])[0].0, "create-application");
+        stage.run(&["apply", "--yes"]);
+        stage.sandbox.clear_faults();
+        assert_eq!(handed_out(&stage, "contoso"), value);
+        stage.run(&["apply", "--yes"]).exits(0);
+        assert_eq!((handed_out(&stage, "contoso"), hashes(&stage, "contoso").len()), (value, 1));
+        is_reading(&stage);
+    }
 }
 
 #[test]
