@@ -497,8 +497,16 @@ impl Plan {
             steps.iter().map(written).collect()
         }
         saved::Deeds {
-            apps: self.apps.values().map(|app| (&app.key, written(&app.steps))).collect(),
-            tenants: self.tenants.values().map(|one| (&one.key, written(&one.steps))).collect(),
+            apps: self
+                .apps
+                .values()
+                .map(|app| (&app.key, saved::there(written(&app.steps), app.directory)))
+                .collect(),
+            tenants: self
+                .tenants
+                .values()
+                .map(|one| (&one.key, saved::there(written(&one.steps), one.directory)))
+                .collect(),
         }
     }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{Plan, Scope};
@@ -27,6 +27,18 @@ pub(super) struct Deeds<'a> {
     pub(super) apps: BTreeMap<&'a AppKey, Vec<Value>>,
     pub(super) tenants: BTreeMap<&'a TenantKey, Vec<Value>>,
 }
+
+/// Steps, with the directory in which they are taken as one more thing that must stay as it was
+/// signed off: a domain may lead to another one by then. Nothing where there are no steps.
+pub(super) fn there(mut steps: Vec<Value>, directory: Option<TenantId>) -> Vec<Value> {
+    if !steps.is_empty() {
+        steps.push(json!({ "kind": IN_DIRECTORY, "directory": directory }));
+    }
+    steps
+}
+
+/// How the directory stands among what is compared.
+const IN_DIRECTORY: &str = "its directory";
 
 /// Those with a step, each step's members in one order.
 fn sorted<'a, K>(steps: &BTreeMap<&'a K, Vec<Value>>) -> Vec<(&'a K, Vec<Value>)> {
@@ -104,12 +116,17 @@ struct Document {
 #[derive(Deserialize)]
 struct SavedApp {
     key: AppKey,
+    #[serde(default)]
+    directory: Option<TenantId>,
     steps: Vec<Value>,
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct SavedTenant {
     key: TenantKey,
+    #[serde(default)]
+    tenant_id: Option<TenantId>,
     #[serde(default)]
     steps: Vec<Value>,
 }
@@ -163,7 +180,8 @@ impl SavedPlan {
             )));
         }
         let many = listed.len();
-        let apps: BTreeMap<_, _> = listed.into_iter().map(|app| (app.key, app.steps)).collect();
+        let apps: BTreeMap<_, _> =
+            listed.into_iter().map(|app| (app.key, there(app.steps, app.directory))).collect();
         if apps.len() != many {
             return Err(foreign("it names an app twice".to_owned()));
         }
@@ -172,7 +190,7 @@ impl SavedPlan {
             return Err(foreign(format!("app {key} is not of the shard that it names")));
         }
         let tenants: BTreeMap<_, _> =
-            tenants.into_iter().map(|tenant| (tenant.key, tenant.steps)).collect();
+            tenants.into_iter().map(|one| (one.key, there(one.steps, one.tenant_id))).collect();
         let deeds = Deeds {
             apps: apps.iter().map(|(key, steps)| (key, steps.clone())).collect(),
             tenants: tenants.iter().map(|(key, steps)| (key, steps.clone())).collect(),
@@ -263,8 +281,11 @@ fn difference(was: &[Value], is: &[Value]) -> Vec<String> {
         return Vec::new();
     }
     let kind = |step: &Value| step["kind"].as_str().unwrap_or("a step").to_owned();
-    let gone = was.iter().filter(|step| !is.contains(step)).map(&kind);
-    let new: Vec<_> = is.iter().filter(|step| !was.contains(step)).map(&kind).collect();
+    // Where all steps came or went, so did what is done in the directory.
+    let counts = |step: &&Value| step["kind"] != IN_DIRECTORY || !(was.is_empty() || is.is_empty());
+    let gone = was.iter().filter(|step| !is.contains(step)).filter(counts).map(&kind);
+    let new: Vec<_> =
+        is.iter().filter(|step| !was.contains(step)).filter(counts).map(&kind).collect();
     let mut lines = Vec::new();
     let mut differs = BTreeSet::new();
     for kind in gone {
@@ -345,13 +366,32 @@ mod tests {
     }
 
     fn written(plan: &Plan) -> serde_json::Value {
-        let apps: Vec<_> =
-            plan.apps.values().map(|app| json!({"key": app.key, "steps": app.steps})).collect();
+        let app =
+            |app: &AppPlan| json!({"key": app.key, "directory": app.directory, "steps": app.steps});
+        let apps: Vec<_> = plan.apps.values().map(app).collect();
         json!({
             "formatVersion": 1, "fleet": plan.fleet, "home": plan.home, "vault": plan.vault, "sandbox": false,
             "reissue": false, "partial": false, "checksum": plan.checksum(), "apps": apps,
             "tenants": [],
         })
+    }
+
+    #[test]
+    fn what_is_signed_off_is_signed_off_for_a_directory() {
+        let at = |directory: u128| {
+            let mut plan = plan(vec![app("a", vec![secret(SecretReason::First)])]);
+            let directory = TenantId::from_uuid(Uuid::from_u128(directory));
+            plan.apps.values_mut().for_each(|app| app.directory = Some(directory));
+            plan
+        };
+        let (signed, moved) = (at(1), at(2));
+        assert_ne!(signed.checksum(), moved.checksum());
+        let saved = SavedPlan::parse(&written(&signed).to_string()).unwrap();
+        assert_eq!(saved.moved(&signed, false), Vec::<String>::new());
+        assert_eq!(saved.moved(&moved, false), ["a: its directory is another than was planned"]);
+        // Where nothing is done, nothing was signed off.
+        let idle = |directory| Plan { apps: BTreeMap::new(), ..at(directory) };
+        assert_eq!(idle(1).checksum(), idle(2).checksum());
     }
 
     #[test]
