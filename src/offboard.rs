@@ -191,6 +191,11 @@ pub enum Proof {
         /// `AADSTS7000215`, …
         code: String,
     },
+    /// Entra ID did not come to look at the secret.
+    SecretUnproved {
+        /// `AADSTS7000229`, …
+        code: String,
+    },
     /// No secret was at hand to be shown.
     SecretNotShown,
     /// The vault has nothing of it.
@@ -453,10 +458,21 @@ impl Course<'_> {
         loop {
             match token(self.hands.ways, directory, witness).await {
                 Err(failure) => {
-                    let code = failure.code.clone().filter(|code| code.starts_with("AADSTS"));
-                    let Some(code) = code else { return Err(failure) };
+                    let proof = match failure.code.as_deref() {
+                        // Not its secret, an ended one, or no such app
+                        // (<https://learn.microsoft.com/en-us/entra/identity-platform/reference-error-codes>).
+                        Some(code @ ("AADSTS7000215" | "AADSTS7000222" | "AADSTS700016")) => {
+                            Proof::SecretRefused { directory, code: code.to_owned() }
+                        }
+                        // That it has no service principal there, or a disabled one, is said before
+                        // its secret is looked at.
+                        Some(code @ ("AADSTS7000229" | "AADSTS7000112")) => {
+                            Proof::SecretUnproved { code: code.to_owned() }
+                        }
+                        Some(_) | None => return Err(failure),
+                    };
                     self.refused = true;
-                    self.ended.proofs.push(Proof::SecretRefused { directory, code });
+                    self.ended.proofs.push(proof);
                     return Ok(());
                 }
                 Ok(_) if started.elapsed() > LAGS => {

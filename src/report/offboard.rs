@@ -208,6 +208,10 @@ fn proof_words(proof: &Proof) -> (&'static str, String) {
         Proof::SecretRefused { directory: _, code } => {
             ("secret", format!("refused by Entra ID ({code})"))
         }
+        Proof::SecretUnproved { code } => {
+            let why = "Entra ID does not know the app there, so it did not look at it";
+            ("secret", format!("not proved: {why} ({code})"))
+        }
         Proof::SecretNotShown => {
             ("secret", "not tried: the vault gave no value to try it with".to_owned())
         }
@@ -236,6 +240,7 @@ pub fn restorable_until(ended: &Ended) -> Option<Timestamp> {
         Proof::MarksGone { .. }
         | Proof::CredentialsGone { .. }
         | Proof::SecretRefused { .. }
+        | Proof::SecretUnproved { .. }
         | Proof::SecretNotShown
         | Proof::RecordGone { .. } => None,
     })

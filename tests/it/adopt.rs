@@ -98,6 +98,20 @@ fn an_app_becomes_ours_and_what_others_put_on_it_stays() {
 }
 
 #[test]
+fn an_app_whose_adoption_failed_is_nobodys_to_offboard() {
+    let stage = stage(MANIFEST);
+    let before = twin(&stage);
+    let no = json!({"status": 403,
+        "body": {"error": {"code": "Authorization_RequestDenied", "message": "no"}}});
+    let faults = json!([{"operation": "application.update", "times": 9, "do": no}]);
+    stage.sandbox.add_faults(&faults).unwrap();
+    assert_ne!(stage.run(&ADOPT).code, Some(0));
+    stage.sandbox.clear_faults();
+    stage.run(&["offboard", "wingtip", "--yes"]);
+    assert_eq!(twin(&stage), before);
+}
+
+#[test]
 fn the_plan_tells_twins_apart_and_says_how_to_adopt_one() {
     let stage = stage(MANIFEST);
     let run = stage.run(&["plan"]);

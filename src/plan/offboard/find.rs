@@ -85,7 +85,7 @@ pub(super) fn find<'a>(
             Marked::Not if tags.iter().any(|tag| marks::is_mark(tag)) => {
                 format!("the vault knows it as {key}, its marks name another fleet")
             }
-            Marked::Not if recorded(app) => {
+            Marked::Not if recorded(app) && bears(app, &name, record) => {
                 found.push((app, BTreeSet::new(), false));
                 continue;
             }
@@ -114,6 +114,15 @@ pub(super) fn find<'a>(
             Place::Nowhere
         }
     }
+}
+
+/// Whether an app without our tags still bears something that only we put there: the record alone
+/// may be of an adoption that never came about.
+fn bears(app: &FoundApp, name: &UniqueName, record: Option<&Record>) -> bool {
+    let held = record.into_iter().flat_map(Record::secrets).filter_map(|held| held.key_id);
+    let ours: BTreeSet<KeyId> = held.collect();
+    app.unique_name.as_ref() == Some(name)
+        || app.secrets.iter().any(|secret| ours.contains(&secret.key_id))
 }
 
 /// An app that has our unique name and none of our tags, where every app was looked at.
