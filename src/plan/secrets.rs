@@ -167,7 +167,9 @@ pub(super) fn decide(
         secrets.diagnostics.extend(will_be_revoked(old.count()));
     }
     if wish.remove_foreign {
-        secrets.steps.extend(secrets.foreign.iter().map(|foreign| Step::RemoveSecret {
+        // What another vault of ours made is no stranger's: only that vault retires it.
+        let strangers = secrets.foreign.iter().filter(|foreign| foreign.other_vault.is_none());
+        secrets.steps.extend(strangers.map(|foreign| Step::RemoveSecret {
             key_id: foreign.key_id,
             nonce: None,
             display_name: foreign.display_name.clone(),

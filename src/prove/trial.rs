@@ -111,7 +111,7 @@ async fn one(asking: &Asking<'_>, tokens: &AppTokens<'_>, trial: &Trial) -> Rece
         }
     };
     let shown = Shown { client: *client, proof: &proof, age: *age };
-    let (mut accepted, mut silent) = (false, None);
+    let (mut accepted, mut silent, mut blocked) = (false, None, None);
     let answers = futures::future::join_all(
         tenants.iter().map(|(_, directory)| tokens.token(shown, *directory, GRAPH)),
     );
@@ -122,17 +122,29 @@ async fn one(asking: &Asking<'_>, tokens: &AppTokens<'_>, trial: &Trial) -> Rece
                 // Where it is not taken somebody would be locked out, whoever else takes it.
                 Refusal::WrongSecret | Refusal::Expired => return Reception::NotYet(failure),
                 Refusal::NotConsented => {}
-                Refusal::NoSuchApi | Refusal::Disabled | Refusal::Distrusted | Refusal::Other => {
-                    silent = Some(failure)
-                }
+                // No secret opens anything there as long as that is so.
+                Refusal::NoSuchApi | Refusal::Disabled => blocked = Some(failure),
+                Refusal::Distrusted | Refusal::Other => match failure.cause {
+                    Cause::Refused | Cause::Privilege | Cause::NotFound | Cause::SignIn => {
+                        blocked = Some(failure);
+                    }
+                    Cause::Throttled
+                    | Cause::Service
+                    | Cause::Unreachable
+                    | Cause::NoAnswer
+                    | Cause::Garbled
+                    | Cause::Guard
+                    | Cause::Interrupted => silent = Some(failure),
+                },
             },
         }
     }
     match (accepted, silent) {
-        (true, _) => Reception::Accepted,
-        (false, Some(failure)) => Reception::NotYet(failure),
-        (false, None) if *whole => Reception::Nowhere,
-        (false, None) => Reception::NotYet(Failure::new(
+        // Who did not answer may refuse it, and would be locked out.
+        (_, Some(failure)) => Reception::NotYet(failure),
+        (true, None) if *whole => Reception::Accepted,
+        (false, None) if *whole => blocked.map_or(Reception::Nowhere, Reception::NotYet),
+        (_, None) => Reception::NotYet(Failure::new(
             Cause::Guard,
             "not every tenant of the app could be asked",
         )),

@@ -304,6 +304,30 @@ fn a_shared_app_changes_over_only_where_nobody_refuses() {
 }
 
 #[test]
+fn who_does_not_answer_or_was_not_asked_is_not_locked_out() {
+    for stage in stages(SHARED) {
+        stage.consent(WOODGROVE, "siem-eu");
+        stage.consent(LUCERNE, "siem-eu");
+        stage.run(&["apply", "--yes"]).exits(0);
+        let first = hashes(&stage, "siem-eu");
+        let fault = json!([{"operation": "login.token", "match": {"tenant": LUCERNE},
+            "times": 100, "do": {"status": 503, "body": {}}}]);
+        stage.sandbox.add_faults(&fault).unwrap();
+        let ran = stage.run(&["rotate", "woodgrove", "--now", "--revoke-old", "--yes"]);
+        assert_ne!(ran.code, 0, "{ran:?}");
+        let both = hashes(&stage, "siem-eu");
+        assert_eq!((both.len(), &both[0]), (2, &first[0]));
+        assert_eq!(handed_out(&stage, "siem-eu"), first[0]);
+        stage.sandbox.clear_faults();
+        // A run that asks one of two customers cannot speak for the other.
+        stage.run(&["apply", "--yes", "--tenant", "woodgrove"]).exits(0);
+        assert_eq!(handed_out(&stage, "siem-eu"), first[0]);
+        stage.run(&["apply", "--yes"]).exits(0);
+        assert_eq!(handed_out(&stage, "siem-eu"), both[1]);
+    }
+}
+
+#[test]
 fn what_has_expired_is_cleaned_and_replaced_in_one_run() {
     for stage in reading() {
         let first = hashes(&stage, "contoso");
@@ -324,6 +348,8 @@ fn what_has_expired_is_cleaned_and_replaced_in_one_run() {
 fn what_is_not_ours_goes_only_when_it_is_named() {
     for stage in reading() {
         let helpdesk = add_foreign(&stage, "contoso", "helpdesk");
+        let other = "tenantry 11111111-2222-4333-8444-555555555555 0123456789abcdef";
+        let of_another_vault = add_foreign(&stage, "contoso", other);
         let ours = hashes(&stage, "contoso");
         stage.sandbox.advance("P345D").unwrap();
         stage.run(&["apply", "--yes"]).exits(0);
@@ -340,7 +366,8 @@ fn what_is_not_ours_goes_only_when_it_is_named() {
         stage.run(&["plan", "--remove-foreign", "--out", "saved.json"]).exits(0);
         stage.run(&["apply", "saved.json"]).exits(0);
         assert!(!key_ids(&stage, "contoso").contains(&helpdesk));
-        assert_eq!(hashes(&stage, "contoso").len(), 1);
+        assert!(key_ids(&stage, "contoso").contains(&of_another_vault));
+        assert_eq!(key_ids(&stage, "contoso").len(), 2);
         is_reading(&stage);
     }
 }
