@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Stage, list, ours};
+use crate::{
+    stage::both_vaults,
+    support::{Stage, list, ours},
+};
 
 /// The app of the seed that is called as wingtip's would be, made by hand in the portal.
 const TWIN: &str = "6f1c0f5e-0002-4000-8000-000000000001";
@@ -20,10 +23,6 @@ tenants:
   contoso: {name: Contoso, domain: contoso.example}
   wingtip: {name: Wingtip Toys, domain: wingtip.example}
 ";
-
-fn in_key_vault(manifest: &str) -> String {
-    manifest.replace("{path: vault}", "{keyVault: 'https://acme-soc.vault.azure.net'}")
-}
 
 /// The app of the seed, with what others put on it.
 fn twin(stage: &Stage) -> Value {
@@ -60,7 +59,7 @@ const ADOPT: [&str; 5] = ["adopt", "wingtip", "--app-id", TWIN, "--yes"];
 
 #[test]
 fn an_app_becomes_ours_and_what_others_put_on_it_stays() {
-    for manifest in [MANIFEST.to_owned(), in_key_vault(MANIFEST)] {
+    for manifest in both_vaults(MANIFEST) {
         let stage = stage(&manifest);
         let before = twin(&stage);
         stage.run(&ADOPT[..4]).expect(64).says("nobody to ask");

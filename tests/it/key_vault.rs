@@ -2,11 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::stage::{CONTOSO, HOME, ONE, Ran, Stage, directory};
-
-fn in_key_vault(manifest: &str) -> String {
-    manifest.replace("{path: vault}", "{keyVault: 'https://acme-soc.vault.azure.net'}")
-}
+use crate::stage::{CONTOSO, HOME, ONE, Ran, Stage, directory, in_key_vault};
 
 /// The stage's folder after a runner was thrown away: the manifest and the world are all there is.
 fn forgets(stage: &Stage) {

@@ -6,8 +6,9 @@ use std::{fs, path::Path};
 use serde_json::{Value, json};
 use tenantry::sandbox::{Options, secret_hash};
 
-use crate::support::{
-    Kept, Run, Running, Stage, VaultKind, directory_mut, kind, list, ours, until,
+use crate::{
+    stage::{both_vaults, in_key_vault},
+    support::{Kept, Run, Running, Stage, VaultKind, directory_mut, kind, list, ours, until},
 };
 
 const CONTOSO: &str = "6f1c0f5e-0000-4000-8000-000000000001";
@@ -38,15 +39,6 @@ const NORTHWIND_LINE: &str =
 
 fn manifest(lines: &[&str]) -> String {
     format!("{HEAD}{}", lines.concat())
-}
-
-fn in_key_vault(manifest: &str) -> String {
-    manifest.replace("{path: vault}", "{keyVault: 'https://acme-soc.vault.azure.net'}")
-}
-
-/// Where two fleets of the same customers keep their values.
-fn both_vaults(manifest: &str) -> [String; 2] {
-    [manifest.to_owned(), in_key_vault(manifest)]
 }
 
 /// A fleet whose administrators have consented.

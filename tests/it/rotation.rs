@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tenantry::sandbox::secret_hash;
 
-use crate::stage::{CONTOSO, HOME, ONE, Stage, WOODGROVE, directory_mut};
+use crate::stage::{CONTOSO, HOME, ONE, Stage, WOODGROVE, both_vaults, directory_mut};
 
 const LUCERNE: &str = "6f1c0f5e-0000-4000-8000-000000000012";
 
@@ -23,13 +23,9 @@ tenants:
   lucerne: {name: Lucerne Publishing, domain: lucerne.example, app: siem-eu}
 "#;
 
-fn in_key_vault(manifest: &str) -> String {
-    manifest.replace("{path: vault}", "{keyVault: 'https://acme-soc.vault.azure.net'}")
-}
-
 /// A stage in each kind of vault, its apps made and nobody's consent given.
 fn stages(manifest: &str) -> [Stage; 2] {
-    [manifest.to_owned(), in_key_vault(manifest)].map(|manifest| {
+    both_vaults(manifest).map(|manifest| {
         let stage = Stage::with_vault(&manifest);
         stage.run(&["apply", "--yes"]).exits(0);
         stage

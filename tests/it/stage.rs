@@ -392,6 +392,16 @@ impl Stage {
     }
 }
 
+/// The same fleet, with its vault in the sandbox's key vault.
+pub(crate) fn in_key_vault(manifest: &str) -> String {
+    manifest.replace("{path: vault}", "{keyVault: 'https://acme-soc.vault.azure.net'}")
+}
+
+/// A fleet on a folder, and the same on a key vault.
+pub(crate) fn both_vaults(manifest: &str) -> [String; 2] {
+    [manifest.to_owned(), in_key_vault(manifest)]
+}
+
 /// Runs a command to its end, looking at what the system shows of its arguments meanwhile.
 pub(crate) fn finish(mut command: Command, arguments: &[&str]) -> Ran {
     let child =

@@ -20,6 +20,8 @@ use tempfile::TempDir;
 use tenantry::sandbox::{Options, Sandbox, secret_hash};
 use tokio::runtime::Runtime;
 
+use crate::stage::in_key_vault;
+
 /// How long any command may take before the test says that it hangs.
 const HANGS: Duration = Duration::from_secs(120);
 
@@ -108,10 +110,7 @@ impl Stage {
     pub(crate) fn write_manifest(&mut self, manifest: &str) {
         let manifest = match kind() {
             VaultKind::Folder => manifest.to_owned(),
-            VaultKind::KeyVault => manifest.replace(
-                "vault: {path: vault}",
-                "vault: {keyVault: 'https://acme-soc.vault.azure.net'}",
-            ),
+            VaultKind::KeyVault => in_key_vault(manifest),
         };
         fs::write(self.manifest(), &manifest).unwrap();
         let fleet = manifest.lines().find_map(|line| line.strip_prefix("fleet: ")).unwrap();

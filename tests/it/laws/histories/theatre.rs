@@ -10,7 +10,9 @@ use tenantry::sandbox::secret_hash;
 use super::{App, At, Policy, Tenant, Which, Work};
 use crate::{
     laws::MANIFEST,
-    stage::{CONTOSO, HOME, NORTHWIND, Stage, WOODGROVE, directory, directory_mut, list},
+    stage::{
+        CONTOSO, HOME, NORTHWIND, Stage, WOODGROVE, directory, directory_mut, in_key_vault, list,
+    },
     support::{Run, Running, VaultKind, until},
 };
 
@@ -438,9 +440,7 @@ fn manifest(vault: VaultKind, tenants: &[Tenant]) -> String {
     let (head, _) = MANIFEST.split_once("tenants:\n").unwrap();
     let mut text = match vault {
         VaultKind::Folder => head.to_owned(),
-        VaultKind::KeyVault => {
-            head.replace("{path: vault}", "{keyVault: 'https://acme-soc.vault.azure.net'}")
-        }
+        VaultKind::KeyVault => in_key_vault(head),
     };
     text.push_str("tenants:\n");
     for tenant in tenants {
