@@ -271,8 +271,8 @@ impl<'a> Course<'a> {
         // An app that no listing shows may be there all the same: only the upsert can tell, and
         // until it has made another one nothing that opens this one is forgotten.
         if let Some(client) = client {
-            stale = is_of_another(&record, client) && !record.credentials.is_empty();
             if is_of_another(&record, client) {
+                stale = !record.credentials.is_empty();
                 forget(&mut record);
             }
             record.client_id = Some(client);

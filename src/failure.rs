@@ -31,6 +31,22 @@ pub enum Cause {
     Interrupted,
 }
 
+impl Cause {
+    /// Whether somebody answered, and the answer was no; else nothing is known of what was asked.
+    pub const fn is_an_answer(self) -> bool {
+        match self {
+            Self::SignIn | Self::Privilege | Self::Refused | Self::NotFound => true,
+            Self::Throttled
+            | Self::Service
+            | Self::Unreachable
+            | Self::NoAnswer
+            | Self::Garbled
+            | Self::Guard
+            | Self::Interrupted => false,
+        }
+    }
+}
+
 /// A call that failed, with all that helps to find out why.
 #[derive(Debug, Clone, PartialEq, Serialize, thiserror::Error)]
 #[error("{}", self.line())]

@@ -259,7 +259,6 @@ pub(super) fn save(context: &Context, status: &Status) -> Result<(), Trouble> {
 
 /// The same of tenants of which no manifest is at hand.
 fn tell(common: &Common, sandbox: bool, status: &Status) -> Result<(), Trouble> {
-    let done = |kind, report| common.ending.with_what_was_done(kind, report);
     common.ending.summary(|| file::status_markdown(status, sandbox));
     report(common, |kind| {
         let report = match kind {
@@ -268,6 +267,6 @@ fn tell(common: &Common, sandbox: bool, status: &Status) -> Result<(), Trouble> 
             Kind::Html => html::status(status, sandbox),
             Kind::Csv => file::status_csv(status, sandbox),
         };
-        done(kind, report)
+        common.ending.with_what_was_done(kind, report)
     })
 }

@@ -107,6 +107,17 @@ pub(super) fn secrets_left(
     )
 }
 
+/// A federated credential that is not ours, as it is named.
+pub(super) fn foreign(one: &FoundFederated) -> ForeignFederated {
+    let FoundFederated { id, name, trusts } = one;
+    ForeignFederated {
+        id: *id,
+        name: name.clone(),
+        issuer: trusts.issuer.clone(),
+        subject: trusts.subject.clone(),
+    }
+}
+
 /// What becomes of what others made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Others {
@@ -125,12 +136,7 @@ fn decide(found: &[FoundFederated], wanted: &[Federated], fate: Others) -> Trust
         Others::Stay => (theirs, Vec::new()),
         Others::Leave => (Vec::new(), theirs),
     };
-    trust.foreign.extend(others.iter().map(|one| ForeignFederated {
-        id: one.id,
-        name: one.name.clone(),
-        issuer: one.trusts.issuer.clone(),
-        subject: one.trusts.subject.clone(),
-    }));
+    trust.foreign.extend(others.iter().copied().map(foreign));
     let (mut additions, mut changes) = (Vec::new(), Vec::new());
     for wanted in wanted {
         let name = name_of(wanted);

@@ -17,14 +17,14 @@ use super::{
     Permit, Refused, Seen, Summary, adopt,
     diagnostic::{Code, Diagnostic},
     federated, marks, saved,
-    step::{Change, Foreign, ForeignFederated, Target},
+    step::{Change, Foreign, Target},
 };
 use crate::{
     ids::{
         AppKey, Application, ClientId, FederatedCredential, FleetName, KeyId, Nonce, ObjectId,
         ServicePrincipal, TenantId, TenantKey, VaultId,
     },
-    inventory::{FoundApp, FoundFederated, Inventory},
+    inventory::{FoundApp, Inventory},
     manifest::Manifest,
     vault::{Leftover, Record},
 };
@@ -386,16 +386,11 @@ fn of_app(
 
 /// The issuers that the app trusts: ours by their names, the others foreign.
 fn trusts(plan: &mut Offboarding, app: &FoundApp) {
-    for FoundFederated { id, name, trusts } in app.federated.iter().flatten() {
-        if federated::is_ours(name) {
-            plan.steps.push(Removal::RemoveFederated { id: *id, name: name.clone() });
+    for one in app.federated.iter().flatten() {
+        if federated::is_ours(&one.name) {
+            plan.steps.push(Removal::RemoveFederated { id: one.id, name: one.name.clone() });
         } else {
-            plan.foreign.federated.push(ForeignFederated {
-                id: *id,
-                name: name.clone(),
-                issuer: trusts.issuer.clone(),
-                subject: trusts.subject.clone(),
-            });
+            plan.foreign.federated.push(federated::foreign(one));
         }
     }
 }

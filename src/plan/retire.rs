@@ -50,8 +50,8 @@ fn heir<'a>(
     is_there: impl Fn(&CredentialRecord) -> bool,
     now: Timestamp,
 ) -> Option<&'a CredentialRecord> {
-    let has_ended = |one: &CredentialRecord| one.end.is_some_and(|end| end <= now);
-    let settled = |one: &&CredentialRecord| one.is_settled() && !has_ended(one) && is_there(one);
+    let settled =
+        |one: &&CredentialRecord| one.is_settled() && !one.has_ended(now) && is_there(one);
     credentials.iter().copied().filter(settled).max_by_key(|one| one.born())
 }
 
@@ -76,7 +76,7 @@ pub(super) fn leaving(
     let retires = |one: &&&CredentialRecord| {
         one.nonce != heir.nonce
             && one.state == CredentialState::Retiring
-            && one.end.is_none_or(|end| end > now)
+            && !one.has_ended(now)
             && is_there(one)
     };
     let leaves = |one: &&CredentialRecord| {
@@ -97,13 +97,12 @@ pub(super) fn due(
     revoked: Option<&BTreeSet<Nonce>>,
     now: Timestamp,
 ) -> Vec<(KeyId, Nonce, RemovalReason)> {
-    let has_ended = |one: &CredentialRecord| one.end.is_some_and(|end| end <= now);
     let heir = heir(credentials, &is_there, now);
     let reason = |one: &CredentialRecord| {
         if !one.state.has_value() {
             return None;
         }
-        if has_ended(one) {
+        if one.has_ended(now) {
             return Some(RemovalReason::Expired);
         }
         let heir = heir.filter(|heir| heir.nonce != one.nonce)?;

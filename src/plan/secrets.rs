@@ -211,7 +211,7 @@ fn missing_because(
 ) -> SecretReason {
     let held: Vec<_> =
         record.iter().flat_map(|r| r.secrets()).filter(|held| held.state.stands()).collect();
-    if held.iter().any(|c| c.end.is_some_and(|end| end <= now) && is_there(c, found, now)) {
+    if held.iter().any(|held| held.has_ended(now) && is_there(held, found, now)) {
         SecretReason::Expired
     } else if !held.is_empty() {
         SecretReason::RemovedOutside
@@ -222,7 +222,8 @@ fn missing_because(
     }
 }
 
-fn foreign(secret: &FoundSecret, other_vault: Option<VaultId>) -> ForeignSecret {
+/// A secret that is not ours, as it is named.
+pub(super) fn foreign(secret: &FoundSecret, other_vault: Option<VaultId>) -> ForeignSecret {
     let FoundSecret { key_id, display_name, start: _, end } = secret;
     ForeignSecret { key_id: *key_id, display_name: display_name.clone(), ends: *end, other_vault }
 }

@@ -124,18 +124,10 @@ async fn one(asking: &Asking<'_>, tokens: &AppTokens<'_>, trial: &Trial) -> Rece
                 Refusal::NotConsented => {}
                 // No secret opens anything there as long as that is so.
                 Refusal::NoSuchApi | Refusal::Disabled => blocked = Some(failure),
-                Refusal::Distrusted | Refusal::Other => match failure.cause {
-                    Cause::Refused | Cause::Privilege | Cause::NotFound | Cause::SignIn => {
-                        blocked = Some(failure);
-                    }
-                    Cause::Throttled
-                    | Cause::Service
-                    | Cause::Unreachable
-                    | Cause::NoAnswer
-                    | Cause::Garbled
-                    | Cause::Guard
-                    | Cause::Interrupted => silent = Some(failure),
-                },
+                Refusal::Distrusted | Refusal::Other if failure.cause.is_an_answer() => {
+                    blocked = Some(failure);
+                }
+                Refusal::Distrusted | Refusal::Other => silent = Some(failure),
             },
         }
     }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{
     error::Trouble,
-    file::{Kind, csv_field, json_text, markdown_text},
+    file::{Kind, csv_field, json_text, markdown_text, with_part},
     html::{Document, Script, document},
     json::{FORMAT_VERSION, value},
     paper::clean,
@@ -62,24 +62,11 @@ impl Failed<'_> {
         }
     }
 
-    /// The same in a report that was made before the run failed. A table for a spreadsheet holds
-    /// one kind of rows, so that one stays as it is.
+    /// The same in a report that was made before the run failed.
     pub fn join(&self, kind: Kind, report: &str) -> String {
-        match kind {
-            Kind::Json => match serde_json::from_str::<Value>(report) {
-                Ok(Value::Object(mut members)) => {
-                    members.insert("failed".to_owned(), self.document());
-                    json_text(&Value::Object(members))
-                }
-                Ok(_) | Err(_) => self.report(kind),
-            },
-            Kind::Markdown => format!("{}\n{report}", self.markdown()),
-            // What comes from outside is escaped in it: the first is the document's own.
-            Kind::Html => {
-                report.replacen("<main", &format!("{}<main", self.markup().into_string()), 1)
-            }
-            Kind::Csv => report.to_owned(),
-        }
+        let document = ("failed", || self.document());
+        with_part(kind, report, document, || self.markdown(), || self.markup())
+            .unwrap_or_else(|| self.report(kind))
     }
 
     fn title(&self) -> String {

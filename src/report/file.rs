@@ -2,6 +2,7 @@
 
 use std::{io::Write, path::Path};
 
+use maud::Markup;
 use serde_json::Value;
 
 use super::{
@@ -88,6 +89,32 @@ pub fn make_folder(path: &Path) -> std::io::Result<()> {
 }
 
 /// A facet in one word, with whose turn it is. What somebody said is never shown as proved.
+/// A report with a part before what it tells, in the words of its kind; nothing where it is no report
+/// of that kind. A table for a spreadsheet holds one kind of rows, so that one stays as it is.
+pub(super) fn with_part(
+    kind: Kind,
+    report: &str,
+    (member, document): (&str, impl FnOnce() -> Value),
+    markdown: impl FnOnce() -> String,
+    markup: impl FnOnce() -> Markup,
+) -> Option<String> {
+    match kind {
+        Kind::Json => match serde_json::from_str(report) {
+            Ok(Value::Object(mut members)) => {
+                members.insert(member.to_owned(), document());
+                Some(json_text(&Value::Object(members)))
+            }
+            Ok(_) | Err(_) => None,
+        },
+        Kind::Markdown => Some(format!("{}\n{report}", markdown())),
+        // What comes from outside is escaped in it: the first is the document's own.
+        Kind::Html => {
+            Some(report.replacen("<main", &format!("{}<main", markup().into_string()), 1))
+        }
+        Kind::Csv => Some(report.to_owned()),
+    }
+}
+
 fn facet_text(tenant: &TenantStatus, name: FacetName) -> String {
     let facet = tenant.facet(name);
     let state = match (facet.state, facet.evidence.kind) {

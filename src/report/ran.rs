@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{
     apply::{did, doing},
-    file::{Kind, json_text, markdown_text},
+    file::{Kind, markdown_text, with_part},
     json::value,
     paper::clean,
     plan::count,
@@ -98,27 +98,14 @@ impl Ran {
         self.done.is_empty() && self.left.is_empty() && self.interrupted.is_empty()
     }
 
-    /// A report, with what `verb` did before it. A table for a spreadsheet holds one kind of rows, so
-    /// that one stays as it is.
+    /// A report, with what `verb` did before it.
     pub fn join(&self, verb: &str, kind: Kind, report: String) -> String {
         if self.is_nothing() {
             return report;
         }
-        match kind {
-            Kind::Json => match serde_json::from_str::<Value>(&report) {
-                Ok(Value::Object(mut members)) => {
-                    members.insert("ran".to_owned(), self.document(verb));
-                    json_text(&Value::Object(members))
-                }
-                Ok(_) | Err(_) => report,
-            },
-            Kind::Markdown => format!("{}\n{report}", self.markdown(verb)),
-            // What comes from outside is escaped in it: the first is the document's own.
-            Kind::Html => {
-                report.replacen("<main", &format!("{}<main", self.markup(verb).into_string()), 1)
-            }
-            Kind::Csv => report,
-        }
+        let document = ("ran", || self.document(verb));
+        with_part(kind, &report, document, || self.markdown(verb), || self.markup(verb))
+            .unwrap_or(report)
     }
 
     fn headline(&self, verb: &str) -> String {

@@ -34,17 +34,10 @@ impl View<'_> {
                 "the call works; there are no incidents (200 and none)",
             ),
             Some(AccessProof::Refused(why)) => {
-                let (state, kind) = match why.cause {
-                    Cause::Refused | Cause::Privilege | Cause::NotFound | Cause::SignIn => {
-                        (State::Failed, Proved)
-                    }
-                    Cause::Throttled
-                    | Cause::Service
-                    | Cause::Unreachable
-                    | Cause::NoAnswer
-                    | Cause::Garbled
-                    | Cause::Guard
-                    | Cause::Interrupted => (State::Unknown, Observed),
+                let (state, kind) = if why.cause.is_an_answer() {
+                    (State::Failed, Proved)
+                } else {
+                    (State::Unknown, Observed)
                 };
                 let mut facet = self.facet(state, kind, why.line());
                 let role = self.tenant.sign_in_as.as_deref().filter(|_| {

@@ -1,7 +1,7 @@
 //! Why a refresh token is of no use any more: each way of dying told apart, with its cure.
 
 use super::WaitingFor;
-use crate::failure::{Cause, Failure};
+use crate::failure::Failure;
 
 /// A way in which a refresh token dies, or seems to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,16 +73,8 @@ pub fn refresh_death(failure: &Failure) -> Death {
         ) => Death::WrongSecret,
         Some("50057") => Death::UserDisabled,
         Some("50055") => Death::PasswordExpired,
-        Some(_) | None => match failure.cause {
-            Cause::SignIn | Cause::Privilege | Cause::Refused | Cause::NotFound => Death::Other,
-            Cause::Throttled
-            | Cause::Service
-            | Cause::Unreachable
-            | Cause::NoAnswer
-            | Cause::Garbled
-            | Cause::Guard
-            | Cause::Interrupted => Death::Unanswered,
-        },
+        Some(_) | None if failure.cause.is_an_answer() => Death::Other,
+        Some(_) | None => Death::Unanswered,
     }
 }
 

@@ -84,6 +84,11 @@ impl CredentialRecord {
         }
     }
 
+    /// Whether its end has come; what tells none has not.
+    pub fn has_ended(&self, now: Timestamp) -> bool {
+        self.end.is_some_and(|end| end <= now)
+    }
+
     /// How old it is, for one that is made beside another.
     pub fn born(&self) -> Timestamp {
         self.start.unwrap_or(self.intended_at)
@@ -93,7 +98,7 @@ impl CredentialRecord {
     /// value or has ended. One that is settled, the youngest of them; else the oldest that was not
     /// tried yet, for a younger one may not be known everywhere; else one that retires.
     pub fn preference(&self, now: Timestamp) -> Option<impl Ord + use<'_>> {
-        if self.end.is_some_and(|end| end <= now) {
+        if self.has_ended(now) {
             return None;
         }
         let rank = match self.state {

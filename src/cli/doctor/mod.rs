@@ -14,7 +14,7 @@ use super::{
     reading::stopped,
 };
 use crate::{
-    failure::{Cause, Failure},
+    failure::Failure,
     report::{
         doctor::{self as words, Check, Health},
         error::Trouble,
@@ -80,16 +80,7 @@ fn works(about: &str, found: impl Into<String>) -> Check {
 }
 
 fn failed(about: &str, failure: &Failure, remedy: &str) -> Check {
-    let health = match failure.cause {
-        Cause::SignIn | Cause::Privilege | Cause::Refused | Cause::NotFound => Health::Missing,
-        Cause::Throttled
-        | Cause::Service
-        | Cause::Unreachable
-        | Cause::NoAnswer
-        | Cause::Garbled
-        | Cause::Guard
-        | Cause::Interrupted => Health::Unknown,
-    };
+    let health = if failure.cause.is_an_answer() { Health::Missing } else { Health::Unknown };
     let remedy = failure.hint.clone().unwrap_or_else(|| remedy.to_owned());
     Check { about: about.to_owned(), health, found: failure.line(), remedy: Some(remedy) }
 }

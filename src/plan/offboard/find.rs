@@ -10,7 +10,8 @@ use crate::{
     plan::{
         diagnostic::{Code, Diagnostic},
         marks::{self, Marked},
-        step::{ForeignSecret, Target},
+        secrets::foreign,
+        step::Target,
     },
     vault::{Ownership, Record, recognise},
 };
@@ -119,10 +120,12 @@ pub(super) fn find<'a>(
 /// Whether an app without our tags still bears something that only we put there: the record alone
 /// may be of an adoption that never came about.
 fn bears(app: &FoundApp, name: &UniqueName, record: Option<&Record>) -> bool {
-    let held = record.into_iter().flat_map(Record::secrets).filter_map(|held| held.key_id);
-    let ours: BTreeSet<KeyId> = held.collect();
-    app.unique_name.as_ref() == Some(name)
-        || app.secrets.iter().any(|secret| ours.contains(&secret.key_id))
+    app.unique_name.as_ref() == Some(name) || app.secrets.iter().any(|secret| knows(record, secret))
+}
+
+/// Whether the vault's record knows a secret by Microsoft's id, which nobody can change.
+fn knows(record: Option<&Record>, secret: &FoundSecret) -> bool {
+    record.is_some_and(|record| record.secrets().any(|held| held.key_id == Some(secret.key_id)))
 }
 
 /// An app that has our unique name and none of our tags, where every app was looked at.
@@ -178,18 +181,10 @@ pub(super) fn credentials(
 ) -> Vec<KeyId> {
     let (mut ours, mut others) = (Vec::new(), BTreeSet::new());
     for secret in found {
-        let held = record
-            .is_some_and(|record| record.secrets().any(|held| held.key_id == Some(secret.key_id)));
-        if held {
+        if knows(record, secret) {
             ours.push(secret.key_id);
             continue;
         }
-        let foreign = |other_vault| ForeignSecret {
-            key_id: secret.key_id,
-            display_name: secret.display_name.clone(),
-            ends: secret.end,
-            other_vault,
-        };
         match recognise(secret.display_name.as_deref(), vault, record) {
             Ownership::OursStored { .. }
             | Ownership::OursIntended { .. }
@@ -200,9 +195,9 @@ pub(super) fn credentials(
             }
             Ownership::OtherVault(maker) => {
                 others.insert(maker);
-                plan.foreign.secrets.push(foreign(Some(maker)));
+                plan.foreign.secrets.push(foreign(secret, Some(maker)));
             }
-            Ownership::Foreign => plan.foreign.secrets.push(foreign(None)),
+            Ownership::Foreign => plan.foreign.secrets.push(foreign(secret, None)),
         }
     }
     if let Some(other) = others.first().filter(|_| !vault_lost) {
