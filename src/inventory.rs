@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use url::Url;
 use uuid::Uuid;
 
@@ -85,6 +85,10 @@ pub struct Glimpse {
     /// How many secrets and certificates.
     pub credentials: usize,
 }
+
+/// How long what was deleted stays in the bin
+/// (<https://learn.microsoft.com/en-us/entra/identity-platform/quickstart-remove-app>: 30 days).
+pub const BIN_KEEPS: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 /// An app in the bin: deleted less than 30 days ago. Read whole, so that a plan can say what
 /// restoring it will still leave to change.

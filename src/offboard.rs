@@ -14,7 +14,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use futures::{StreamExt, stream};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::{
@@ -35,11 +35,8 @@ use crate::{
     vault::{AuditEntry, Leftover, Record, Vault, VaultError, VaultWriter},
 };
 
-pub use crate::vault::Erased;
+pub use crate::{inventory::BIN_KEEPS, vault::Erased};
 
-/// How long what was deleted stays in the bin
-/// (<https://learn.microsoft.com/en-us/entra/identity-platform/quickstart-remove-app>: 30 days).
-pub const BIN_KEEPS: SignedDuration = SignedDuration::from_hours(30 * 24);
 /// How long a directory may show what was deleted, and Entra ID take what was removed.
 const LAGS: Duration = Duration::from_secs(60);
 /// How often it is asked again.
@@ -76,22 +73,32 @@ pub async fn look(
 ) -> BTreeMap<TenantKey, Sighting> {
     stream::iter(customers)
         .map(async |(tenant, directory)| {
-            let as_app = match value {
-                Some(value) => sighting(ways, *directory, Witness { client, value }).await,
-                None => Sighting::Unknown("no secret of the app is at hand".to_owned()),
-            };
-            let found = match as_app {
-                Sighting::There(_) | Sighting::Absent => as_app,
-                Sighting::Unknown(why) => match sight(ways, *directory, client).await {
-                    Sighting::Unknown(_) => Sighting::Unknown(why),
-                    seen => seen,
-                },
-            };
+            let found = look_into(ways, *directory, client, value).await;
             (tenant.clone(), found)
         })
         .buffer_unordered(parallelism.max(1))
         .collect()
         .await
+}
+
+/// Asks one directory: as the app, where a secret of it is at hand, else as the operator.
+async fn look_into(
+    ways: Ways<'_>,
+    directory: TenantId,
+    client: ClientId,
+    value: Option<&Secret<String>>,
+) -> Sighting {
+    let as_app = match value {
+        Some(value) => sighting(ways, directory, Witness { client, value }).await,
+        None => Sighting::Unknown("no secret of the app is at hand".to_owned()),
+    };
+    match as_app {
+        Sighting::There(_) | Sighting::Absent => as_app,
+        Sighting::Unknown(why) => match sight(ways, directory, client).await {
+            Sighting::Unknown(_) => Sighting::Unknown(why),
+            seen => seen,
+        },
+    }
 }
 
 /// Asks as the app: a token is given wherever it has a service principal.
@@ -506,16 +513,22 @@ pub async fn witness_value(
     vault.value(&record?.app, nonce?).await.ok()
 }
 
-/// What is left with customers now: what was named, and whether each was seen by the operator. What
-/// is seen gone is for the caller to forget.
+/// What is left with customers now: what was named, and whether each was seen: as the app where it
+/// outlived the customer and `values` has a secret of it, else by the operator. What is seen gone is
+/// for the caller to forget.
 pub async fn look_again(
     ways: Ways<'_>,
     named: &[Leftover],
+    values: &BTreeMap<ClientId, Secret<String>>,
     parallelism: usize,
 ) -> Vec<(Leftover, Sighting)> {
     stream::iter(named)
         .map(async |leftover| {
-            let seen = sight(ways, leftover.directory, leftover.client_id).await;
+            let Leftover { directory, client_id, .. } = leftover;
+            let seen = match values.get(client_id) {
+                Some(value) => look_into(ways, *directory, *client_id, Some(value)).await,
+                None => sight(ways, *directory, *client_id).await,
+            };
             (leftover.clone(), seen)
         })
         .buffered(parallelism.max(1))

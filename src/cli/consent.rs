@@ -31,7 +31,10 @@ use crate::{
     graph::Writers,
     ids::TenantKey,
     manifest::ConsentStrategy,
-    plan::{Scope, Wish, manual::ManualKind},
+    plan::{
+        Scope, Wish,
+        manual::{ManualKind, administrator},
+    },
     prove::{self, Keeper},
     report::{
         apply::exit_line,
@@ -347,7 +350,7 @@ fn asks(
                             ShownBy { api, scope, roles }
                         },
                     },
-                    format!("an administrator of {}", tenant.name),
+                    administrator(&tenant.name),
                 ),
                 ManualKind::SignIn => {
                     let reader = reader?;

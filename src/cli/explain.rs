@@ -50,6 +50,16 @@ pub(super) async fn run(args: ExplainArgs, mut common: Common) -> Result<Verdict
         context.close().await;
         return Ok(Verdict::Done);
     }
+    if !context.manifest.tenants.contains_key(&key) {
+        return Err(Trouble::new(
+            Verdict::Usage,
+            format!(
+                "{key} is no tenant of the manifest, and nothing of ours is named as left with it"
+            ),
+        )
+        .why("of a customer that was offboarded no more is kept, once that is gone, than the audit")
+        .next("the keys are those under `tenants` in the manifest"));
+    }
     context.scope = scope(&context.common, &context.manifest)?;
     let reading = reading::read(&context, &vault, crate::plan::Wish::default()).await?;
     let turn = proving::Turn::try_take(&vault, "explain").await;

@@ -1,6 +1,8 @@
 //! What is left with customers that were offboarded: looked for, shown, and forgotten when it is
 //! gone or somebody says so.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
 use super::{
@@ -11,8 +13,9 @@ use super::{
 use crate::{
     entra::Operator,
     ids::{AppKey, TenantKey},
+    manifest::select::Selection,
     offboard::{self, Ways},
-    plan::offboard::Sighting,
+    plan::offboard::{Sighting, witness},
     report::{error::Trouble, paper::clean},
     status::Left,
     vault::{AuditEntry, Leftover, Vault, VaultWriter},
@@ -23,6 +26,8 @@ use crate::{
 pub(super) enum About<'a> {
     /// All of this job's part of the fleet.
     Fleet,
+    /// Those that answer to what stood on the command line.
+    Chosen(Selection),
     /// One tenant's.
     Tenant(&'a TenantKey),
 }
@@ -40,14 +45,31 @@ pub(super) async fn look(
     let mut named = vault.leftovers().await.map_err(unread)?;
     named.retain(|one| match &about {
         About::Fleet => context.scope.shard.is_none_or(|shard| shard.holds(&one.app)),
+        About::Chosen(selection) => selection.names(&one.tenant),
         About::Tenant(key) => one.tenant == **key || one.app == AppKey::from(*key),
     });
+    if named.is_empty() {
+        return Ok(Vec::new());
+    }
+    // An app that others still use is the one that can ask in that customer's directory.
+    let records = vault.records().await.map_err(unread)?;
+    let mut values = BTreeMap::new();
+    for one in named.iter().filter(|one| one.outlived_by_app(&records)) {
+        let record = records.get(&one.app);
+        if let Some((client, nonce)) = witness(record)
+            && !values.contains_key(&client)
+            && let Some(value) = offboard::witness_value(vault, record, Some(nonce)).await
+        {
+            values.insert(client, value);
+        }
+    }
     let Context { network, cloud, .. } = context;
     let ways = Ways { network, cloud, operator };
     let parallelism = usize::from(context.common.parallelism);
     let (mut left, now, place) = (Vec::new(), Timestamp::now(), context.common.place());
-    for (leftover, sighting) in offboard::look_again(ways, &named, parallelism).await {
-        match Left::of(&leftover, Some(&sighting), &place, now) {
+    for (leftover, sighting) in offboard::look_again(ways, &named, &values, parallelism).await {
+        let stays = leftover.outlived_by_app(&records);
+        match Left::of(&leftover, Some(&sighting), stays, &place, now) {
             Some(still) => {
                 left.push(still);
                 remember(context, writer, &leftover, &sighting, now).await;

@@ -186,10 +186,14 @@ fn lefts(context: &Context, reading: &Reading, key: &TenantKey) -> Vec<Left> {
         .filter(of_key)
         .filter(|one| !planned.iter().any(|other| other.is(one)));
     let place = context.common.place();
+    let is_of_tenant = matches!(reading.plan.subject, Subject::Tenant { .. });
     planned
         .iter()
         .chain(before)
-        .filter_map(|one| Left::of(one, None, &place, reading.now))
+        .filter_map(|one| {
+            let stays = is_of_tenant && AppKey::from(&one.tenant) != one.app;
+            Left::of(one, None, stays, &place, reading.now)
+        })
         .collect()
 }
 
@@ -341,7 +345,7 @@ async fn carry_out(
     vault: &VaultWriter,
     reading: &Reading,
 ) -> Result<(Ended, Listener), Trouble> {
-    let bar = context.progress.bar(Phase::Apply, 1);
+    let bar = context.progress.bar(Phase::Offboard, 1);
     let listener = Listener::start(context, Some(bar.clone()));
     let plan = &reading.plan;
     context.events.say(Event::Planned { checksum: plan.checksum(), summary: plan.summary() });

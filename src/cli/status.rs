@@ -14,6 +14,7 @@ use super::{
     proving, reading,
 };
 use crate::{
+    manifest::select::Selection,
     report::{
         apply::{exit_line, people_left},
         ci,
@@ -140,9 +141,16 @@ pub(super) async fn run(args: StatusArgs, common: Common) -> Result<Verdict, Tro
         context.progress.say(&format!("warning: the vault could not remember this run: {error}\n"));
     }
     let mut proved_status = proved.status;
-    if is_of_all(&context) && args.as_of.is_none() {
+    if args.as_of.is_none() {
         let (writer, operator) = (turn.writer(), &reading.operator);
-        proved_status.left = left::look(&context, &vault, writer, operator, About::Fleet).await?;
+        let about = if is_of_all(&context) {
+            About::Fleet
+        } else {
+            let wrong = |why| Trouble::new(Verdict::Usage, why);
+            let Common { tenant, label, .. } = &context.common;
+            About::Chosen(Selection::new(tenant, label).map_err(wrong)?)
+        };
+        proved_status.left = left::look(&context, &vault, writer, operator, about).await?;
     }
     drop(turn);
     let status = chosen(proved_status, args.pending);

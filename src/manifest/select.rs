@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use globset::{Glob, GlobMatcher};
 
-use crate::ids::AppKey;
+use crate::ids::{AppKey, TenantKey};
 
 use super::{Manifest, Tenant};
 
@@ -52,6 +52,14 @@ impl Selection {
         (self.tenants.is_empty()
             || self.tenants.iter().any(|glob| glob.is_match(tenant.key.as_str())))
             && self.labels.iter().all(|(key, value)| tenant.labels.get(key) == Some(value))
+    }
+
+    /// Whether a key is meant by itself: labels stand in the manifest, and tell nothing of a tenant
+    /// that left it.
+    pub fn names(&self, key: &TenantKey) -> bool {
+        self.labels.is_empty()
+            && (self.tenants.is_empty()
+                || self.tenants.iter().any(|glob| glob.is_match(key.as_str())))
     }
 
     /// The apps of the tenants that are meant; with everything, also those without tenants.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::{
-    AppPlan, Seen, adopt, compare,
+    AppPlan, Seen, adopt, bin, compare,
     diagnostic::{Code, Diagnostic},
     federated,
     foreign::{self, Theirs},
@@ -109,7 +109,7 @@ pub(super) fn plan(
         ([Ours { app, pinned, tagged }], None) => State::Found { app, pinned, tagged: *tagged },
         ([Ours { app, pinned, .. }], Some(_)) => State::Found { app, pinned, tagged: true },
         ([], Some(app)) => State::Found { app, pinned: &nothing, tagged: true },
-        ([], None) => match in_bin(manifest, wanted, inventory) {
+        ([], None) => match bin::of(manifest, wanted, inventory, now) {
             Some(binned) => State::InBin(binned),
             None => State::Absent,
         },
@@ -132,7 +132,7 @@ pub(super) fn plan(
     let Some(registration) = registration(&mut plan, manifest, wanted, inventory) else {
         return plan;
     };
-    difference(&mut plan, manifest, wanted, index, inventory, &state, &registration);
+    difference(&mut plan, manifest, wanted, index, (inventory, seen), &state, &registration);
     if let Some(app) = adopted {
         adopt::name(&mut plan, manifest, app, inventory);
     }
@@ -249,12 +249,6 @@ fn not_supported(wanted: &App) -> Option<Diagnostic> {
         )
         .hint("leave this app out with --tenant, or choose what this version applies"),
     )
-}
-
-fn in_bin<'a>(manifest: &Manifest, wanted: &App, inventory: &'a Inventory) -> Option<&'a Binned> {
-    let name = UniqueName::of(&manifest.fleet, &wanted.key);
-    // The bin may hold several generations; only one of them can hold the name.
-    inventory.bin.seen()?.iter().find(|binned| binned.app.unique_name.as_ref() == Some(&name))
 }
 
 /// Pins the app to its customers' directories; false where it must not go on.
@@ -382,7 +376,7 @@ fn difference(
     manifest: &Manifest,
     wanted: &App,
     index: &Index<'_>,
-    inventory: &Inventory,
+    (inventory, seen): (&Inventory, &Seen),
     state: &State<'_>,
     registration: &Registration,
 ) {
@@ -428,6 +422,7 @@ fn difference(
                 Code::InTheBin,
                 format!("it was deleted{when} and will be restored; policies that name it show only then"),
             ));
+            plan.diagnostics.extend(bin::offboarded(seen, wanted, binned));
             plan.steps.push(Step::RestoreApplication { object_id: binned.app.object_id });
             patch(plan, registration, &binned.app);
         }

@@ -45,6 +45,11 @@ pub struct Manual {
     pub since: Option<Timestamp>,
 }
 
+/// Whose turn it is where only the customer can act.
+pub fn administrator(tenant: &str) -> String {
+    format!("an administrator of {tenant}")
+}
+
 /// The administrator's consent.
 pub fn admin_consent(
     cloud: &Cloud,
@@ -55,7 +60,7 @@ pub fn admin_consent(
     let landing = tenant.consent.redirect_uri.as_ref();
     Manual {
         kind: ManualKind::AdminConsent,
-        who: format!("an administrator of {}", tenant.name),
+        who: administrator(&tenant.name),
         link: directory
             .zip(client)
             .map(|(directory, client)| links::admin_consent(cloud, directory, client, landing)),

@@ -5,6 +5,7 @@
 
 mod adopt;
 mod app;
+mod bin;
 mod compare;
 pub mod diagnostic;
 pub mod federated;
@@ -18,6 +19,7 @@ pub mod marks;
 pub mod offboard;
 mod permit;
 mod policies;
+pub mod remembered;
 mod retire;
 mod saved;
 pub mod secrets;
@@ -323,7 +325,7 @@ pub fn plan(
         .filter_map(|key| manifest.tenants.get(key))
         .map(|wanted| {
             let app = apps.get(&wanted.app);
-            (wanted.key.clone(), tenant::plan(manifest, wanted, app, cloud, seen))
+            (wanted.key.clone(), tenant::plan(manifest, wanted, app, cloud, seen, now))
         })
         .collect();
     if seen.wish.rotate.is_some() {

@@ -1,10 +1,12 @@
 //! What is planned for one tenant: the steps that only people can take.
 
+use jiff::Timestamp;
+
 use super::{
     AppPlan, Seen, TenantPlan,
     app::{changed, directory_unknown},
     diagnostic::{Code, Diagnostic},
-    grant, manual,
+    grant, manual, remembered,
     step::Target,
 };
 use crate::{
@@ -20,6 +22,7 @@ pub(super) fn plan(
     app: Option<&AppPlan>,
     cloud: &Cloud,
     seen: &Seen,
+    now: Timestamp,
 ) -> TenantPlan {
     let mut plan = TenantPlan {
         key: wanted.key.clone(),
@@ -59,7 +62,7 @@ pub(super) fn plan(
         None => return plan,
     }
     let granted = grants(&mut plan, manifest, wanted, app, seen);
-    people(&mut plan, wanted, app, cloud, granted, seen);
+    people(&mut plan, wanted, app, cloud, granted, seen, now);
     plan
 }
 
@@ -94,6 +97,7 @@ fn people(
     cloud: &Cloud,
     granted: Consent,
     seen: &Seen,
+    now: Timestamp,
 ) {
     // Of an app that nobody can see in its customer's directory nothing can be asked there.
     let hidden = app.is_some_and(|app| match app.layout {
@@ -104,18 +108,13 @@ fn people(
         return;
     }
     let client = app.and_then(|app| app.target.client_id());
-    let remembered = seen
+    let record = seen
         .records
         .get(&wanted.app)
         // What people did for another client id counts for nothing.
-        .filter(|record| client.is_some() && record.client_id == client)
-        .and_then(|record| record.tenants.get(&wanted.key));
-    let was_ok = |facet: &str| {
-        remembered
-            .and_then(|tenant| tenant.facets.get(facet))
-            .is_some_and(|last| matches!(last.state.as_str(), "ok" | "expiring"))
-    };
-    if granted == Consent::Asked && !was_ok("consent") {
+        .filter(|record| client.is_some() && record.client_id == client);
+    let remembered = record.and_then(|record| record.tenants.get(&wanted.key));
+    if granted == Consent::Asked && remembered::consent_since(record, &wanted.key).is_none() {
         plan.manual.push(manual::admin_consent(cloud, wanted, plan.directory, client));
         let unseen_landing = wanted.consent.strategy == ConsentStrategy::Link
             && wanted.consent.redirect_uri.is_none();
@@ -130,7 +129,7 @@ fn people(
         }
     }
     if wanted.connector.needs().delegated {
-        if !was_ok("token") {
+        if remembered::asks_sign_in(record, &wanted.key, now) {
             plan.manual.push(manual::sign_in(wanted));
         }
         // Said at every plan: such a policy may be made at any time, and ends what works today.

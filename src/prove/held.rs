@@ -82,8 +82,15 @@ pub fn held(
         }
         let shows = shown(app, record.current(CredentialKind::Secret, now), now);
         let (Some(client), Some(shows)) = (record.client_id, shows) else {
-            let why = Failure::new(Cause::Guard, "the vault holds no live secret of its app")
-                .hint("tenantry apply makes one");
+            let ended = record.secrets().filter(|held| held.state.has_value());
+            let ended = ended.filter_map(|held| held.end).filter(|end| *end <= now).max();
+            let what = match ended {
+                Some(end) => {
+                    format!("the secret of its app has ended on {}", end.strftime("%Y-%m-%d"))
+                }
+                None => "the vault holds no live secret of its app".to_owned(),
+            };
+            let why = Failure::new(Cause::Guard, what).hint("tenantry apply makes one");
             not.insert(key, RefreshProof::Refused(why));
             continue;
         };

@@ -9,6 +9,7 @@ use super::{
     forecast, foreign,
     letter::letters,
     paper::clean,
+    plan::count,
     status::{last_line_text, worst},
 };
 use crate::{
@@ -321,12 +322,12 @@ pub fn plan_markdown(plan: &Plan, screen: &str, sandbox: bool) -> String {
     let note = if sandbox { "**sandbox**: nothing here is real.\n\n" } else { "" };
     let fence = fence(screen);
     format!(
-        "# tenantry plan: fleet {}\n\n{note}{} to add, {} to change, {} to remove; {} steps for people.\n\nChecksum `{}`\n\n{fence}\n{screen}{fence}\n",
+        "# tenantry plan: fleet {}\n\n{note}{} to add, {} to change, {} to remove; {} for people.\n\nChecksum `{}`\n\n{fence}\n{screen}{fence}\n",
         plan.fleet,
         summary.add,
         summary.change,
         summary.remove,
-        summary.manual,
+        count(summary.manual, "step"),
         plan.checksum()
     )
 }

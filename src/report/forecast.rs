@@ -29,15 +29,11 @@ fn what(due: &Due) -> String {
 
 /// The command that renews it; `place` are the flags that lead to the fleet.
 pub(super) fn cure(due: &Due, place: &str) -> Option<String> {
-    let tenants: Vec<_> = due.tenants.iter().map(|key| format!("--tenant {key}")).collect();
-    let of_one = match tenants.as_slice() {
-        [one] => one.as_str(),
-        // Of an app that many use there is but one secret: all of it, whoever is named.
-        [] | [_, _, ..] => "",
-    };
+    // Of an app that many use there is but one secret: any of them leads to it.
+    let of_one = due.tenants.first().map(|key| format!("--tenant {key}")).unwrap_or_default();
     match due.cure {
-        Cure::Apply => Some(command(place, "apply", of_one)),
-        Cure::RefreshTokens => Some(command(place, "tokens refresh", of_one)),
+        Cure::Apply => Some(command(place, "apply", &of_one)),
+        Cure::RefreshTokens => Some(command(place, "tokens refresh", &of_one)),
         Cure::Consent => Some(command(
             place,
             "consent",
@@ -72,12 +68,16 @@ fn whose(due: &Due) -> &str {
 }
 
 /// What to do about it, as words under its day.
-fn advice(due: &Due, place: &str) -> String {
+fn advice(due: &Due, as_of: Timestamp, place: &str) -> String {
     match (due.kind, cure(due, place)) {
         (DueKind::RetiringSecret, Some(command)) => {
             format!("the SIEM may still hold it: fill it again before: {command}")
         }
+        (_, Some(command)) if due.ends <= as_of => {
+            format!("ended by then; from {} on: {command}", day(due.from))
+        }
         (_, Some(command)) => format!("from {} on: {command}", day(due.from)),
+        (_, None) if due.ends <= as_of => "ended by then; whoever made it renews it".to_owned(),
         (_, None) => "whoever made it renews it".to_owned(),
     }
 }
@@ -100,7 +100,7 @@ pub fn write(paper: &mut Paper, due: &[Due], as_of: Timestamp, place: &str) {
         let mark = if one.ends <= as_of && one.kind.is_ours() { Ink::Bad } else { Ink::Wait };
         let words = format!("{key:<column$} {}", what(one));
         paper.say(2, Some(word(mark, day(one.ends))), &words);
-        paper.say(13, None, &advice(one, place));
+        paper.say(13, None, &advice(one, as_of, place));
     }
     if let Some(more) = due.len().checked_sub(SHOWN).filter(|more| *more > 0) {
         paper.line(2, &[word(Ink::Dim, format!("… {more} more (--json and reports list all)"))]);
@@ -133,7 +133,8 @@ pub(super) fn markdown(due: &[Due], as_of: Timestamp, place: &str) -> String {
     let mut text = format!("\n## {}\n\n| ends | whose | what | to do |\n", title(as_of, due.len()));
     text.push_str("|---|---|---|---|\n");
     for one in due {
-        let [what, advice] = [what(one), advice(one, place)].map(|cell| markdown_text(&cell));
+        let [what, advice] =
+            [what(one), advice(one, as_of, place)].map(|cell| markdown_text(&cell));
         text.push_str(&format!("| {} | {} | {what} | {advice} |\n", day(one.ends), whose(one)));
     }
     text
@@ -150,7 +151,7 @@ pub(super) fn markup(due: &[Due], as_of: Timestamp, place: &str) -> maud::Markup
                         li {
                             (day(one.ends)) " · " strong { (whose(one)) } " · "
                             (super::paper::clean(&what(one))) ": "
-                            (super::paper::clean(&advice(one, place)))
+                            (super::paper::clean(&advice(one, as_of, place)))
                         }
                     }
                 }

@@ -6,9 +6,12 @@ use crate::{
     connector::RESOURCES,
     ids::FleetName,
     manifest::NamedPermission,
-    plan::manual::ManualKind,
+    plan::manual,
     registration::PermissionKind,
-    status::{Facet, FacetName, Left, State, Status, TenantStatus, WaitingFor},
+    status::{
+        Death, EvidenceKind, Facet, FacetName, Left, NextStep, State, Status, TenantStatus,
+        WaitingFor,
+    },
 };
 
 /// Where in the Defender portal.
@@ -21,8 +24,6 @@ pub const PORTAL_NOTE: &str = "Microsoft says since 2026-09 that this step belon
 /// A text for a person.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Letter {
-    /// What it asks for.
-    pub kind: ManualKind,
     /// Whom it is for.
     pub to: String,
     /// What it is about, in one line.
@@ -32,9 +33,8 @@ pub struct Letter {
 }
 
 impl Letter {
-    fn new(kind: ManualKind, to: &str, subject: String, paragraphs: Vec<String>) -> Self {
+    fn new(to: &str, subject: String, paragraphs: Vec<String>) -> Self {
         Self {
-            kind,
             to: clean(to),
             subject: clean(&subject),
             paragraphs: paragraphs.iter().map(|text| clean(text)).collect(),
@@ -65,6 +65,7 @@ pub fn letters(status: &Status, tenant: &TenantStatus) -> Vec<Letter> {
         asks.then(|| to_administrator(status, tenant)).flatten(),
         signs_in.then(|| to_analyst(status, tenant)).flatten(),
         tenant.needs_portal().then(|| to_portal(status, tenant)).flatten(),
+        to_customer(status, tenant),
     ]
     .into_iter()
     .flatten()
@@ -82,14 +83,20 @@ fn signed(fleet: &FleetName, deed: &str) -> String {
 /// For the administrator of a customer that was offboarded: what of us is still in their directory,
 /// and how to remove it.
 pub fn to_remove(fleet: &FleetName, left: &Left) -> Letter {
-    let Left { name, app_name, client_id, object_id, since, next_step, .. } = left;
+    let Left { name, app_name, client_id, object_id, since, next_step, app_stays, .. } = left;
     let object = object_id.map(|id| format!("- object id, in your directory: {id}"));
+    let what = if *app_stays {
+        "What we held of your directory is deleted on our side. The application below is not: other \
+         customers of ours use it, so it can still sign in to your directory, and read what you \
+         granted to it, until you remove its enterprise application there. Only you can:"
+    } else {
+        "The application below, its secrets and what we held of your directory are deleted on our \
+         side. In your directory its enterprise application is left, with what you granted to it. \
+         It can sign in no more; only you can remove it:"
+    };
     let mut paragraphs = vec![
         format!(
-            "To the administrator of {name}: we stopped reading your security incidents on {}. The \
-             application below, its secrets and what we held of your directory are deleted on our \
-             side. In your directory its enterprise application is left, with what you granted to \
-             it. It can sign in no more; only you can remove it:",
+            "To the administrator of {name}: we stopped reading your security incidents on {}. {what}",
             since.strftime("%Y-%m-%d")
         ),
         format!("- application: {app_name}"),
@@ -105,7 +112,7 @@ pub fn to_remove(fleet: &FleetName, left: &Left) -> Letter {
         signed(fleet, "delete it"),
     ]);
     let subject = format!("Remove \"{app_name}\" from the directory of {name}");
-    Letter::new(ManualKind::Removal, &next_step.who, subject, paragraphs)
+    Letter::new(&next_step.who, subject, paragraphs)
 }
 
 /// For the customer's administrator: what is asked for and why, what the page will show, the link.
@@ -116,10 +123,20 @@ pub fn to_administrator(status: &Status, tenant: &TenantStatus) -> Option<Letter
     let client = tenant.client_id?;
     let asked = &tenant.asked;
     let again = match facet.state {
-        State::Failed => {
-            "An administrator has declined this before. If something in it is wrong, tell us."
+        State::Failed => match facet.evidence.kind {
+            EvidenceKind::Proved => {
+                "It was granted before, and is not there any more. If that was meant, tell us, and we \
+                 stop asking."
+            }
+            EvidenceKind::Observed | EvidenceKind::Attested => {
+                "An administrator has declined this before. If something in it is wrong, tell us."
+            }
+        },
+        State::Unknown => {
+            "If an administrator has accepted it already, there is nothing to do: from here we cannot \
+             see it."
         }
-        State::Ok | State::Waiting | State::Expiring | State::Unknown | State::NotNeeded => "",
+        State::Ok | State::Waiting | State::Expiring | State::NotNeeded => "",
     };
     let landing = match &asked.landing {
         Some(page) => format!("After accepting you land on a page of ours, {page}."),
@@ -153,7 +170,7 @@ pub fn to_administrator(status: &Status, tenant: &TenantStatus) -> Option<Letter
         signed(&status.fleet, "accept"),
     ]);
     let subject = format!("Consent for \"{}\" in the directory of {}", asked.app_name, tenant.name);
-    Some(Letter::new(ManualKind::AdminConsent, &next.who, subject, paragraphs))
+    Some(Letter::new(&next.who, subject, paragraphs))
 }
 
 /// For the analyst: sign in once, by the command that checks who signs in.
@@ -162,7 +179,11 @@ pub fn to_analyst(status: &Status, tenant: &TenantStatus) -> Option<Letter> {
     let next = facet.next_step.as_ref()?;
     let command = next.command.as_ref()?;
     let who = tenant.asked.sign_in_as.as_deref().unwrap_or("the analyst");
-    let paragraphs = vec![
+    // What Entra ID answered is the operator's to read, not the analyst's.
+    let cause = Death::ALL.map(Death::cause).into_iter();
+    let what = &facet.evidence.what;
+    let why = cause.filter(|cause| what.starts_with(cause)).max_by_key(|cause| cause.len());
+    let mut paragraphs = vec![
         format!(
             "For {}: please sign in once as {who}, so that its incidents can be read in your name \
              with no more than a reader's rights.",
@@ -172,11 +193,47 @@ pub fn to_analyst(status: &Status, tenant: &TenantStatus) -> Option<Letter> {
         "It opens Microsoft's sign-in page in your browser. Sign in as that user and no other: a \
          token of somebody else, or of someone with more rights than a reader, is refused."
             .to_owned(),
-        format!("Why now: {}.", facet.evidence.what),
-        format!("Questions: [name, telephone, e-mail], {}.", status.fleet),
     ];
+    match why {
+        Some(why) => paragraphs.push(format!("Why now: {why}.")),
+        None if what.contains("AADSTS") => {}
+        None => paragraphs.push(format!("Why now: {what}.")),
+    }
+    paragraphs.push(format!("Questions: [name, telephone, e-mail], {}.", status.fleet));
     let subject = format!("Sign in once for {}", tenant.name);
-    Some(Letter::new(ManualKind::SignIn, &next.who, subject, paragraphs))
+    Some(Letter::new(&next.who, subject, paragraphs))
+}
+
+/// For the customer's administrator, where all is granted and Microsoft refuses the call all the
+/// same, or they have switched the app off: what only they can mend. A no that may be of our own
+/// making is nobody's letter.
+pub fn to_customer(status: &Status, tenant: &TenantStatus) -> Option<Letter> {
+    let client = tenant.client_id?;
+    let failed = [FacetName::Consent, FacetName::Access].into_iter().find_map(|name| {
+        let facet = tenant.facet(name);
+        let theirs = match facet.state {
+            State::Failed => facet.waiting_for.is_none(),
+            State::Ok | State::Waiting | State::Expiring | State::Unknown | State::NotNeeded => {
+                false
+            }
+        };
+        let theirs_alone = |next: &&NextStep| next.who == manual::administrator(&tenant.name);
+        facet.next_step.as_ref().filter(|_| theirs).filter(theirs_alone)
+    });
+    let next = failed?;
+    let paragraphs = vec![
+        format!(
+            "To the administrator of {}: so that we can watch over your security incidents, the \
+             application below reads them. At the moment it cannot, and only you can change that:",
+            tenant.name
+        ),
+        format!("Application: {} (application id {client})", tenant.asked.app_name),
+        format!("What to do: {}.", next.what.trim_end_matches('.')),
+        "Then tell us, and we try again.".to_owned(),
+        signed(&status.fleet, "change anything"),
+    ];
+    let subject = format!("We cannot read the incidents of {}", tenant.name);
+    Some(Letter::new(&next.who, subject, paragraphs))
 }
 
 /// For whoever may manage the Defender portal: where, what to paste, since when.
@@ -207,7 +264,7 @@ pub fn to_portal(status: &Status, tenant: &TenantStatus) -> Option<Letter> {
     }
     paragraphs.push(signed(&status.fleet, "accept"));
     let subject = format!("Authorize \"{}\" in the Defender portal", tenant.asked.app_name);
-    Some(Letter::new(ManualKind::PortalAuthorization, &next.who, subject, paragraphs))
+    Some(Letter::new(&next.who, subject, paragraphs))
 }
 
 /// That incidents can be read without the portal step, where that is proved.
@@ -294,7 +351,7 @@ mod tests {
     #[test]
     fn a_text_is_plain_and_its_lists_stand_close() {
         let paragraphs = ["a\u{1b}[2J", "- b", "- c\nd", "e"].map(str::to_owned).to_vec();
-        let letter = Letter::new(ManualKind::AdminConsent, "x", "s".to_owned(), paragraphs);
+        let letter = Letter::new("x", "s".to_owned(), paragraphs);
         assert_eq!(letter.text(), "Subject: s\n\na\u{fffd}[2J\n\n- b\n- c\u{fffd}d\n\ne\n");
     }
 }

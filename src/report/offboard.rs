@@ -16,7 +16,7 @@ use crate::{
     manifest::DirectoryName,
     offboard::{BIN_KEEPS, Bin, Ended, Erased, Proof},
     plan::{
-        diagnostic::Severity,
+        diagnostic::{Code, Diagnostic, Severity},
         offboard::{Offboarding, Removal, Subject},
         step::Target,
     },
@@ -140,6 +140,14 @@ pub fn ended(
         }
     }
     left_with_customers(paper, fleet, left);
+    // At the end too: a nightly apply takes the manifest at its word.
+    if ended.failed.is_none() && !ended.interrupted {
+        let wanted = |one: &&Diagnostic| one.code == Code::StillInManifest;
+        for diagnostic in plan.diagnostics.iter().filter(wanted) {
+            paper.gap();
+            write_diagnostic(paper, 2, None, diagnostic);
+        }
+    }
 }
 
 /// What is left with customers, with the text to send to each.

@@ -14,6 +14,8 @@ pub enum Phase {
     Read,
     /// Changing apps.
     Apply,
+    /// Removing a customer.
+    Offboard,
     /// Waiting for people's answers.
     Consent,
     /// Asking what works.
@@ -42,14 +44,19 @@ impl Progress {
         let (name, what) = match phase {
             Phase::Read => ("read", "directories"),
             Phase::Apply => ("apply", "apps"),
+            Phase::Offboard => ("offboard", "apps"),
             Phase::Consent => ("consent", ""),
             Phase::Prove => ("prove", "tenants"),
         };
-        let bar = self.bars.add(ProgressBar::new(of as u64));
+        // Nothing to do, nothing to show.
+        let bar = match (phase, of) {
+            (Phase::Apply, 0) => return Bar { bar: ProgressBar::hidden() },
+            (_, of) => self.bars.add(ProgressBar::new(of as u64)),
+        };
         let template = match phase {
             // People answer in their own time: no rate.
             Phase::Consent => format!("{name:<8} {{bar:20}}  {{msg}}"),
-            Phase::Read | Phase::Apply | Phase::Prove => format!(
+            Phase::Read | Phase::Apply | Phase::Offboard | Phase::Prove => format!(
                 "{name:<8} {{bar:20}}  {{pos}}/{{len}} {what}  {{rate}}  {{elapsed}}  {{msg}}"
             ),
         };

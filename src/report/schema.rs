@@ -279,7 +279,7 @@ fn left() -> Value {
             "evidence": evidence(),
             "nextStep": next_step(),
         }),
-        json!({ "objectId": guid() }),
+        json!({ "objectId": guid(), "appStays": { "type": "boolean" } }),
     )
 }
 
@@ -310,7 +310,7 @@ fn summary_of_status() -> Value {
             "needAdminConsent": list(text()),
             "needSignIn": list(text()),
         }),
-        json!({}),
+        json!({ "needOperator": list(text()), "needOther": list(text()) }),
     )
 }
 

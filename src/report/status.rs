@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     lifetime::days_between,
+    plan::forecast::Cure,
     status::{
         Change, EvidenceKind, Facet, FacetName, NextStep, Overall, State, Status, TenantStatus,
         WaitingFor,
@@ -40,6 +41,9 @@ pub(super) fn facet_word(status: &Status, facet: &Facet) -> Word {
         }
         (State::Waiting, _) => word(Ink::Wait, "waiting"),
         (State::Expiring, _) => word(Ink::Wait, format!("ends{days}")),
+        (State::Failed, _) if facet.ends.is_some_and(|end| end <= status.as_of) => {
+            word(Ink::Bad, "ended")
+        }
         (State::Failed, EvidenceKind::Observed)
             if facet.waiting_for == Some(WaitingFor::CustomerAdmin) =>
         {
@@ -70,6 +74,13 @@ pub fn write(paper: &mut Paper, status: &Status) {
     table(paper, status);
     causes(paper, status);
     forecast::write(paper, &status.due, status.as_of, &status.place);
+    if status.due.iter().any(|due| due.cure == Cure::Apply) {
+        let day = status.as_of.strftime("%Y-%m-%d");
+        let command = status.command("plan", &format!("--as-of {day}"));
+        let words = "policies are not read here; whether one forbids a new secret is told by";
+        paper.say(2, Some(word(Ink::Dim, "·")), words);
+        paper.line(4, &[word(Ink::Plain, command)]);
+    }
     foreign::write(paper, status);
     operator(paper, status);
     consent(paper, status);
@@ -211,7 +222,14 @@ fn sentence(text: &str) -> String {
     format!("{}.", text.trim_end_matches('.'))
 }
 
+/// With a capital at its beginning, unless it begins with something that is written as it is: an
+/// address, a subject, an id.
 pub(super) fn capital(text: &str) -> String {
+    let first = text.split_whitespace().next().unwrap_or_default();
+    let word = first.trim_end_matches([',', '.', ':', ';']);
+    if !word.chars().all(|letter| letter.is_alphabetic() || matches!(letter, '-' | '\'' | '’')) {
+        return text.to_owned();
+    }
     let mut chars = text.chars();
     chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }
@@ -254,12 +272,7 @@ fn operator(paper: &mut Paper, status: &Status) {
     let tenants: Vec<_> = status
         .tenants
         .iter()
-        .filter_map(|tenant| {
-            let ours = [FacetName::Registration, FacetName::Secret]
-                .into_iter()
-                .find(|name| tenant.waits(*name, WaitingFor::Operator))?;
-            Some((tenant, tenant.facet(ours)))
-        })
+        .filter_map(|tenant| Some((tenant, tenant.facet(tenant.operators_turn()?))))
         .collect();
     if tenants.is_empty() {
         return;
@@ -453,6 +466,8 @@ pub fn last_line_text(status: &Status) -> String {
         (summary.need_admin_consent.len(), "admin consent"),
         (summary.need_sign_in.len(), "sign-in"),
         (summary.need_portal_authorization.len(), "portal authorization"),
+        (summary.need_operator.len(), "the operator"),
+        (summary.need_other.len(), "something else"),
     ] {
         if n > 0 {
             people.push(format!("{n} {words}"));

@@ -239,6 +239,7 @@ fn row(key: &TenantKey, proof: &RefreshProof) -> Row {
                 | Death::NotConsented
                 | Death::WrongClient
                 | Death::WrongSecret
+                | Death::SecretEnded
                 | Death::UserDisabled
                 | Death::AppDisabled
                 | Death::NotAUser

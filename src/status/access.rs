@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{
-    AccessProof, EvidenceKind, Facet, FacetName, NextStep, State, WaitingFor, facets::View,
-};
+use super::{AccessProof, EvidenceKind, Facet, FacetName, State, WaitingFor, facets::View};
 use crate::failure::Cause;
 
 /// What must be good before the call can be tried. The portal step is not among it: nothing shows
@@ -40,9 +38,12 @@ impl View<'_> {
                     (State::Unknown, Observed)
                 };
                 let mut facet = self.facet(state, kind, why.line());
-                let role = self.tenant.sign_in_as.as_deref().filter(|_| {
-                    why.cause == Cause::Privilege && self.tenant.connector.needs().delegated
-                });
+                let forbidden = why.cause == Cause::Privilege;
+                let role = self
+                    .tenant
+                    .sign_in_as
+                    .as_deref()
+                    .filter(|_| forbidden && self.tenant.connector.needs().delegated);
                 let roleless = role.map(|analyst| {
                     format!(
                         "give {analyst} the role Security Reader in {}'s directory: the call reads \
@@ -50,12 +51,19 @@ impl View<'_> {
                         self.tenant.name
                     )
                 });
-                facet.next_step = why.hint.clone().or(roleless).map(|hint| NextStep {
-                    who: format!("{} or the operator", self.tenant.name),
-                    what: hint,
-                    link: None,
-                    values: BTreeMap::new(),
-                    command: Some(self.command("explain", self.tenant.key.as_str())),
+                // Advice for the operator's own calls to Graph is of no use in a customer's Defender.
+                let own = why.code.as_deref() == Some("Authorization_RequestDenied");
+                let hint = why.hint.clone().filter(|_| !own);
+                facet.next_step = hint.or(roleless).map(|what| {
+                    let mut step = self.by_administrator(what);
+                    (step.link, step.values) = (None, BTreeMap::new());
+                    step.command = Some(self.command("explain", self.tenant.key.as_str()));
+                    // Forbidden with a token that is taken is theirs to allow; any other no may be
+                    // of our own making.
+                    if !forbidden || why.status != Some(403) {
+                        step.who = format!("the operator or {}", step.who);
+                    }
+                    step
                 });
                 facet
             }

@@ -3,8 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
+
 use super::{
-    Death, EvidenceKind, Facet, RefreshProof, State, TokenProof, WaitingFor,
+    Death, EvidenceKind, Facet, FacetName, RefreshProof, State, TokenProof, WaitingFor,
     facets::{Refusal, View, refusal},
     refresh_death,
 };
@@ -13,7 +15,7 @@ use crate::{
     failure::Failure,
     ids::ResourceId,
     manifest::{ConsentStrategy, NamedPermission},
-    plan::step::Target,
+    plan::{manual::ManualKind, remembered::consent_since, step::Target},
     registration::PermissionKind,
     vault::ConsentDenied,
 };
@@ -201,6 +203,10 @@ impl View<'_> {
             Target::Unknown => {
                 return self.facet(State::Unknown, Observed, "the app could not be read");
             }
+            // It keeps its client id, and what was granted to that, when it comes back.
+            Target::Deleted { .. } if self.consent_since().is_some() => {
+                return self.unproved("the app was deleted");
+            }
             Target::Absent | Target::Deleted { .. } => {
                 return self.waiting(
                     WaitingFor::Operator,
@@ -233,7 +239,8 @@ impl View<'_> {
                 return self.judge(&held);
             }
             Some(RefreshProof::Refused(why)) if refresh_death(why) == Death::NotConsented => {
-                return self.ask(Proved, format!("it was withdrawn: {}", why.line()), ACCEPT);
+                let what = format!("it was withdrawn: {}", why.line());
+                return self.not_there(&what, &what);
             }
             Some(
                 RefreshProof::Refused(_) | RefreshProof::NoKey(_) | RefreshProof::WrongUser { .. },
@@ -271,16 +278,14 @@ impl View<'_> {
                 facet
             }
             Some(TokenProof::Refused(why)) => match refusal(why) {
-                Refusal::NotConsented => self.ask(
-                    Proved,
+                Refusal::NotConsented => self.not_there(
                     "nobody has consented: the app is not known in the customer's directory",
-                    ACCEPT,
+                    "the app is not known in the customer's directory any more",
                 ),
-                Refusal::NoSuchApi => self.ask(
-                    Proved,
-                    format!("nothing of the API is granted: {}", why.line()),
-                    ACCEPT,
-                ),
+                Refusal::NoSuchApi => {
+                    let what = format!("nothing of the API is granted: {}", why.line());
+                    self.not_there(&what, &what)
+                }
                 Refusal::Disabled => {
                     let mut facet = self.facet(
                         State::Failed,
@@ -300,30 +305,68 @@ impl View<'_> {
                     facet
                 }
                 Refusal::WrongSecret | Refusal::Expired | Refusal::Distrusted | Refusal::Other => {
-                    self.facet(State::Unknown, Observed, format!("not proved: {}", why.line()))
+                    self.unproved(&why.line())
                 }
             },
-            Some(TokenProof::NoKey(why) | TokenProof::Damaged(why)) => {
-                let mut facet = self.facet(State::Unknown, Observed, format!("not proved: {why}"));
-                if self.trusts_issuers() {
-                    // Nobody here can ask, and the one who accepts needs nobody to.
-                    facet.next_step = Some(self.by_administrator(ACCEPT_UNLESS));
-                }
-                facet
+            Some(TokenProof::NoKey(why) | TokenProof::Damaged(why)) => self.unproved(why),
+            None if !self.has_live() && !self.trusts_issuers() => {
+                self.unproved("there is no live secret to ask with")
             }
-            None if self.live().is_none() && !self.trusts_issuers() => {
-                let mut facet = self.waiting(
-                    WaitingFor::Operator,
-                    Observed,
-                    "there is no secret to ask with yet",
-                );
-                facet.next_step = Some(self.by_administrator(ACCEPT));
-                facet
-            }
-            None => self.facet(State::Unknown, Observed, "not asked"),
+            None => self.unproved("not asked"),
         }
     }
+
+    /// Since when the consent has been known, as far as the vault remembers.
+    pub(super) fn consent_since(&self) -> Option<Timestamp> {
+        let client = self.app_plan.target.client_id();
+        let record = self.record.filter(|record| client.is_some() && record.client_id == client);
+        consent_since(record, &self.tenant.key)
+    }
+
+    /// What is known where nothing here can show it. An ended secret or a missing key says nothing
+    /// of consent: what the vault remembers stands, and whoever was never seen to accept is still
+    /// asked.
+    fn unproved(&self, why: &str) -> Facet {
+        let unknown = |what: String| self.facet(State::Unknown, EvidenceKind::Observed, what);
+        let asks = self.planned.manual.iter().any(|manual| manual.kind == ManualKind::AdminConsent);
+        match self.consent_since() {
+            Some(since) => unknown(format!(
+                "not proved: {why}; it was there when last seen, known since {}",
+                since.strftime("%Y-%m-%d")
+            )),
+            None if asks && self.denied().is_some() => {
+                self.ask(EvidenceKind::Observed, why, ACCEPT)
+            }
+            None if asks => Facet {
+                waiting_for: Some(WaitingFor::CustomerAdmin),
+                next_step: Some(self.by_administrator(ACCEPT_UNLESS)),
+                ..unknown(format!("cannot be proved here: {why}; no consent was ever seen"))
+            },
+            None => unknown(format!("not proved: {why}")),
+        }
+    }
+
+    /// Until when it worked, where it did for this very app and was not declined since.
+    fn worked_until(&self) -> Option<Timestamp> {
+        let tenant = self.remembered().filter(|_| self.denied().is_none())?;
+        let memory = tenant.facets.get(FacetName::Consent.as_str());
+        let gone = memory.is_some_and(|memory| memory.state == State::Failed.as_str());
+        tenant.last_good.filter(|_| gone || self.consent_since().is_some())
+    }
+
+    /// Nobody has consented, or nobody has any more.
+    fn not_there(&self, never: &str, gone: &str) -> Facet {
+        let Some(until) = self.worked_until().filter(|_| !self.is_granted_by_us()) else {
+            return self.ask(EvidenceKind::Proved, never, ACCEPT);
+        };
+        let day = until.strftime("%Y-%m-%d");
+        let what = format!("it worked until {day} and is gone now: {gone}");
+        Facet { state: State::Failed, ..self.ask(EvidenceKind::Proved, what, ACCEPT_AGAIN) }
+    }
 }
+
+const ACCEPT_AGAIN: &str =
+    "open the link and accept again, or say that the incidents are to be read no more";
 
 const ACCEPT_UNLESS: &str = "open the link and accept what the app asks for, unless that is done: \
                              from here it cannot be told";

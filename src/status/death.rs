@@ -24,6 +24,8 @@ pub enum Death {
     WrongClient,
     /// The app's secret is not taken.
     WrongSecret,
+    /// The app's secret has ended.
+    SecretEnded,
     /// The user's account is switched off.
     UserDisabled,
     /// The user's password has ended.
@@ -68,9 +70,10 @@ pub fn refresh_death(failure: &Failure) -> Death {
         Some("500213") => Death::RestrictedThere,
         Some("90002") => Death::NoDirectory,
         Some("700005" | "700011" | "70002") => Death::WrongClient,
-        Some(
-            "7000215" | "7000218" | "7000222" | "70021" | "700211" | "700212" | "700213" | "700024",
-        ) => Death::WrongSecret,
+        Some("7000215" | "7000218" | "70021" | "700211" | "700212" | "700213" | "700024") => {
+            Death::WrongSecret
+        }
+        Some("7000222") => Death::SecretEnded,
         Some("50057") => Death::UserDisabled,
         Some("50055") => Death::PasswordExpired,
         Some(_) | None if failure.cause.is_an_answer() => Death::Other,
@@ -80,7 +83,7 @@ pub fn refresh_death(failure: &Failure) -> Death {
 
 impl Death {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Idle,
         Self::Expired,
         Self::SignInFrequency,
@@ -90,6 +93,7 @@ impl Death {
         Self::NotConsented,
         Self::WrongClient,
         Self::WrongSecret,
+        Self::SecretEnded,
         Self::UserDisabled,
         Self::PasswordExpired,
         Self::AppDisabled,
@@ -116,6 +120,7 @@ impl Death {
             Self::NotConsented => "the customer's consent is not there (any more)",
             Self::WrongClient => "it belongs to another app, or another directory",
             Self::WrongSecret => "the app's secret was not taken, so it was not looked at",
+            Self::SecretEnded => "the app's secret has ended, so it was not looked at",
             Self::UserDisabled => "the analyst's account is disabled",
             Self::PasswordExpired => "the analyst's password has expired",
             Self::AppDisabled => "the app was switched off in the customer's directory",
@@ -153,6 +158,7 @@ impl Death {
             Self::WrongSecret => {
                 "look at the app's credentials in Entra ID: the one in the vault is not taken"
             }
+            Self::SecretEnded => "tenantry apply makes its successor",
             Self::UserDisabled => {
                 "enable the analyst's account, or name another one in `signInAs`; then sign in once more"
             }
@@ -208,9 +214,11 @@ impl Death {
             | Self::NotAUser
             | Self::NotAssigned
             | Self::RestrictedThere => Some(WaitingFor::CustomerAdmin),
-            Self::WrongSecret | Self::UserDisabled | Self::RestrictedHere | Self::NoDirectory => {
-                Some(WaitingFor::Operator)
-            }
+            Self::WrongSecret
+            | Self::SecretEnded
+            | Self::UserDisabled
+            | Self::RestrictedHere
+            | Self::NoDirectory => Some(WaitingFor::Operator),
             Self::Unanswered => None,
         }
     }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
+
 use super::{
     AccessProof, Asked, Evidence, EvidenceKind, Facet, FacetName, NextStep, Occasion, Overall,
     RefreshProof, State, TenantStatus, TokenProof, WaitingFor,
@@ -16,7 +18,7 @@ use crate::{
     manifest::{App, Credential, Tenant},
     plan::{
         AppPlan, TenantPlan,
-        diagnostic::{Diagnostic, Severity},
+        diagnostic::{Code, Diagnostic, Severity},
         foreign::{Theirs, named},
         manual::{self, Manual, ManualKind},
         secrets,
@@ -26,6 +28,7 @@ use crate::{
 };
 
 /// All that is known of one tenant.
+#[derive(Clone, Copy)]
 pub(super) struct View<'a> {
     pub(super) tenant: &'a Tenant,
     pub(super) app: &'a App,
@@ -78,14 +81,27 @@ pub fn refusal(failure: &Failure) -> Refusal {
 
 impl View<'_> {
     pub(super) fn status(&self) -> TenantStatus {
+        let secret = self.secret();
+        // What was asked today says nothing of a day on which there is nothing to ask with.
+        let then = match self.has_ended(&secret) {
+            true => View { token: None, refresh: None, access: None, ..*self },
+            false => *self,
+        };
+        let token = then.token();
+        let then = match self.has_ended(&token) {
+            true => View { refresh: None, access: None, ..then },
+            false => then,
+        };
+        let consent = then.consent();
+        let was_whole = self.was_whole(&secret);
         let mut facets = BTreeMap::from([
             (FacetName::Registration, self.registration()),
-            (FacetName::Secret, self.secret()),
-            (FacetName::Consent, self.consent()),
-            (FacetName::Token, self.token()),
+            (FacetName::Secret, secret),
+            (FacetName::Consent, consent),
+            (FacetName::Token, token),
             (FacetName::Portal, self.portal()),
         ]);
-        let access = self.access(&facets);
+        let access = then.access(&facets);
         if let (State::Ok, Some(portal)) = (access.state, facets.get_mut(&FacetName::Portal))
             && self.tenant.portal == PortalAuthorization::Required
         {
@@ -110,7 +126,7 @@ impl View<'_> {
             tenant_id: self.planned.directory,
             client_id: self.app_plan.target.client_id(),
             connector: self.tenant.connector,
-            overall: Overall::of(&facets, last_good.is_some()),
+            overall: Overall::of(&facets, was_whole || last_good.is_some()),
             facets,
             last_good,
             asked: Asked {
@@ -120,6 +136,20 @@ impl View<'_> {
                 sign_in_as: self.tenant.sign_in_as.clone(),
             },
         }
+    }
+
+    /// Whether what it is of has ended by the day that is asked about.
+    fn has_ended(&self, facet: &Facet) -> bool {
+        facet.state == State::Failed && facet.ends.is_some_and(|end| end <= self.occasion.as_of)
+    }
+
+    /// Whether the call is known to have been made, though nothing may have come of it: it was read
+    /// today, or all that it takes was there before the secret ended.
+    fn was_whole(&self, secret: &Facet) -> bool {
+        let read = matches!(self.access, Some(AccessProof::Read { .. }));
+        let waits =
+            self.planned.manual.iter().any(|manual| manual.kind != ManualKind::AdminConsent);
+        read || (self.has_ended(secret) && self.consent_since().is_some() && !waits)
     }
 
     /// The client id that people's words are for: the directory's, and the vault's where the
@@ -183,6 +213,11 @@ impl View<'_> {
         }
     }
 
+    /// That the plan sees it offboarded, though the manifest names it.
+    fn offboarded(&self) -> Option<&Diagnostic> {
+        self.app_plan.diagnostics.iter().find(|said| said.code == Code::StillInManifest)
+    }
+
     /// With a note of what others put on the app: it is as it should be, and not ours alone.
     fn registration(&self) -> Facet {
         let mut facet = self.registered();
@@ -227,6 +262,13 @@ impl View<'_> {
                 facet.next_step = Some(self.by_operator("create the app"));
                 facet
             }
+            Target::Deleted { .. } if self.offboarded().is_some() => {
+                let why = self.offboarded().map_or("", |said| said.summary.as_str());
+                let mut facet = self.waiting(WaitingFor::Operator, Observed, why);
+                let what = "take it out of the manifest, or apply onboards it again";
+                facet.next_step = Some(self.by_operator(what));
+                facet
+            }
             Target::Deleted { .. } => {
                 let mut facet = self.waiting(WaitingFor::Operator, Observed, "the app was deleted");
                 facet.next_step = Some(self.by_operator("restore the app"));
@@ -248,10 +290,32 @@ impl View<'_> {
         }
     }
 
-    /// The credential that a SIEM would be given, where there is one.
-    pub(super) fn live(&self) -> Option<&CredentialRecord> {
+    /// The credential that a SIEM would be given, where there is one. Of a day ahead it is the one
+    /// that takes its place, where one is there already.
+    fn live(&self) -> Option<&CredentialRecord> {
         let found = self.found.map_or(&[][..], |app| app.secrets.as_slice());
-        secrets::serving(found, self.record, self.occasion.checked_at)
+        let at = |moment| secrets::serving(found, self.record, moment);
+        let now = at(self.occasion.checked_at);
+        let lives = |held: &&CredentialRecord| held.end.is_none_or(|end| end > self.occasion.as_of);
+        now.filter(lives).or_else(|| at(self.occasion.as_of)).or(now)
+    }
+
+    /// Whether it still lives on the day that is asked about.
+    pub(super) fn has_live(&self) -> bool {
+        self.live().is_some_and(|held| held.end.is_none_or(|end| end > self.occasion.as_of))
+    }
+
+    /// It has ended: the operator's turn, whoever else was waited for.
+    fn ended(&self, end: Timestamp) -> Facet {
+        let when =
+            if end <= self.occasion.checked_at { "it has ended" } else { "it will have ended" };
+        let what = format!("{when} on {}", end.strftime("%Y-%m-%d"));
+        Facet {
+            waiting_for: Some(WaitingFor::Operator),
+            next_step: Some(self.by_operator("make a secret in its place")),
+            ends: Some(end),
+            ..self.facet(State::Failed, EvidenceKind::Observed, what)
+        }
     }
 
     fn secret(&self) -> Facet {
@@ -278,18 +342,14 @@ impl View<'_> {
                 .filter_map(|credential| credential.end)
                 .filter(|end| *end <= self.occasion.checked_at)
                 .max();
-            let mut facet = match ended {
-                Some(end) => self.facet(
-                    State::Failed,
-                    Observed,
-                    format!("it has ended on {}", end.strftime("%Y-%m-%d")),
-                ),
-                None => self.waiting(
-                    WaitingFor::Operator,
-                    Observed,
-                    "the vault holds no live secret for this app",
-                ),
-            };
+            if let Some(end) = ended {
+                return self.ended(end);
+            }
+            let mut facet = self.waiting(
+                WaitingFor::Operator,
+                Observed,
+                "the vault holds no live secret for this app",
+            );
             facet.next_step = Some(self.by_operator("make a secret"));
             return facet;
         };
@@ -358,10 +418,9 @@ impl View<'_> {
         if let Some((start, end)) = live.start.zip(live.end) {
             let command = self.by_operator("make its successor");
             if end <= self.occasion.as_of {
-                facet.state = State::Failed;
-                facet.evidence.what = format!("it has ended on {}", end.strftime("%Y-%m-%d"));
-                facet.next_step = Some(command);
-            } else if secrets::renewal_starts(&self.app.secret, start, end) <= self.occasion.as_of
+                return self.ended(end);
+            }
+            if secrets::renewal_starts(&self.app.secret, start, end) <= self.occasion.as_of
                 && matches!(facet.state, State::Ok | State::Waiting | State::Unknown)
             {
                 facet.state = State::Expiring;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{Evidence, EvidenceKind, NextStep, State, command};
 use crate::{
     ids::{AppKey, ClientId, ObjectId, ServicePrincipal, TenantId, TenantKey},
-    plan::offboard::Sighting,
+    plan::{manual::administrator, offboard::Sighting},
     vault::Leftover,
 };
 
@@ -26,6 +26,9 @@ pub struct Left {
     pub tenant_id: TenantId,
     /// What it is found by there.
     pub client_id: ClientId,
+    /// Whether others still use the app, so that it exists, and can sign in there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub app_stays: bool,
     /// Its object id there, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub object_id: Option<ObjectId<ServicePrincipal>>,
@@ -40,11 +43,12 @@ pub struct Left {
 }
 
 impl Left {
-    /// What is to be said of it; nothing where it was seen gone. `place` are the flags that lead a
-    /// command to the fleet.
+    /// What is to be said of it; nothing where it was seen gone. `app_stays` is whether others use
+    /// the app still; `place` are the flags that lead a command to the fleet.
     pub fn of(
         leftover: &Leftover,
         sighting: Option<&Sighting>,
+        app_stays: bool,
         place: &str,
         now: Timestamp,
     ) -> Option<Self> {
@@ -77,7 +81,7 @@ impl Left {
             values.insert("object id".into(), object.to_string());
         }
         let next_step = NextStep {
-            who: format!("an administrator of {name}"),
+            who: administrator(&name),
             what: format!("removes the enterprise application \"{app_name}\" from their directory"),
             link: None,
             values,
@@ -90,6 +94,7 @@ impl Left {
             app_name,
             tenant_id: directory,
             client_id,
+            app_stays,
             object_id,
             since,
             state,

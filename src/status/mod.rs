@@ -359,6 +359,26 @@ impl TenantStatus {
         }
     }
 
+    /// The facet that the next apply is waited for with, if one is.
+    pub fn operators_turn(&self) -> Option<FacetName> {
+        [FacetName::Registration, FacetName::Secret, FacetName::Consent]
+            .into_iter()
+            .find(|name| self.waits(*name, WaitingFor::Operator))
+    }
+
+    /// Whether somebody must act, and none of those who are listed by what they must do.
+    fn needs_other(&self) -> bool {
+        let listed = self.needs_portal()
+            || self.waits(FacetName::Consent, WaitingFor::CustomerAdmin)
+            || self.waits(FacetName::Token, WaitingFor::Analyst)
+            || self.operators_turn().is_some();
+        let acts = |facet: &Facet| match facet.state {
+            State::Waiting | State::Failed | State::Unknown => facet.next_step.is_some(),
+            State::Ok | State::Expiring | State::NotNeeded => false,
+        };
+        !listed && self.facets.values().any(acts)
+    }
+
     /// Whether the facet waits for that person.
     pub fn waits(&self, name: FacetName, person: WaitingFor) -> bool {
         self.facet(name).waiting_for == Some(person)
@@ -410,6 +430,10 @@ pub struct StatusSummary {
     pub need_admin_consent: Vec<TenantKey>,
     /// The analyst's turn.
     pub need_sign_in: Vec<TenantKey>,
+    /// The operator's turn: the next apply goes on.
+    pub need_operator: Vec<TenantKey>,
+    /// None of these, and somebody must act all the same: an app switched off, a policy in the way.
+    pub need_other: Vec<TenantKey>,
 }
 
 /// When a status was asked for, and how.
@@ -520,6 +544,12 @@ impl Status {
             }
             if tenant.waits(FacetName::Token, WaitingFor::Analyst) {
                 summary.need_sign_in.push(tenant.key.clone());
+            }
+            if tenant.operators_turn().is_some() {
+                summary.need_operator.push(tenant.key.clone());
+            }
+            if tenant.needs_other() {
+                summary.need_other.push(tenant.key.clone());
             }
         }
         summary

@@ -162,8 +162,12 @@ impl View<'_> {
         if end <= self.occasion.as_of {
             facet.state = State::Failed;
             facet.evidence.kind = EvidenceKind::Observed;
-            facet.evidence.what =
-                format!("nobody used it for 90 days: it ended on {}", end.strftime("%Y-%m-%d"));
+            let day = end.strftime("%Y-%m-%d");
+            facet.evidence.what = if end <= self.occasion.checked_at {
+                format!("nobody used it for 90 days: it ended on {day}")
+            } else {
+                format!("unless somebody uses it before, it will have ended on {day}")
+            };
             facet.waiting_for = Some(WaitingFor::Analyst);
             facet.next_step = Some(self.by_analyst("sign in once more"));
         } else if facet.state == State::Ok && end.duration_since(self.occasion.as_of) <= REFRESH_DUE

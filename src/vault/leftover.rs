@@ -9,6 +9,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::Records;
 use crate::ids::{AppKey, ClientId, ObjectId, ServicePrincipal, TenantId, TenantKey};
 
 /// The enterprise application of an app that was offboarded, in one customer's directory.
@@ -41,6 +42,12 @@ impl Leftover {
     /// Whether both are the same enterprise application.
     pub fn is(&self, other: &Self) -> bool {
         self.client_id == other.client_id && self.directory == other.directory
+    }
+
+    /// Whether the app outlived it: others share it, and the vault has its record.
+    pub fn outlived_by_app(&self, records: &Records) -> bool {
+        let recorded = records.get(&self.app).and_then(|record| record.client_id);
+        AppKey::from(&self.tenant) != self.app && recorded == Some(self.client_id)
     }
 
     /// The order in which they are kept and shown.

@@ -121,6 +121,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "graph",
             "http",
             "ids",
+            "inventory",
             "plan",
             "secret",
             "stop",

@@ -113,3 +113,50 @@ fn a_plan_looks_ahead_first_what_ends_first_and_only_ahead() {
     stage.sandbox.advance("P30D").unwrap();
     stage.run(&["status", "--as-of", &day(10)]).exits(64);
 }
+
+/// How each tenant is as a whole, as a status says.
+fn overall(document: &Value) -> Vec<(String, String)> {
+    let tenants = document["tenants"].as_array().unwrap().iter();
+    let mut all: Vec<_> = tenants
+        .map(|tenant| {
+            let text = |name: &str| tenant[name].as_str().unwrap().to_owned();
+            (text("key"), text("overall"))
+        })
+        .collect();
+    all.sort();
+    all
+}
+
+#[test]
+fn the_day_ahead_is_what_the_clock_brings_and_nobody_is_asked_again_for_what_they_gave() {
+    let stage = Stage::with_vault(MANIFEST);
+    stage.run(&["apply", "--yes"]).exits(0);
+    stage.consent(crate::stage::CONTOSO, "contoso");
+    stage.run(&["status"]).exits(0);
+    let steps = |document: &Value| {
+        let kinds = document["tenants"].as_array().unwrap().iter();
+        let kinds = kinds.filter(|one| one["key"] == "contoso");
+        kinds.map(|one| one["manual"].as_array().unwrap().len()).sum::<usize>()
+    };
+    let ahead = stage.run(&["status", "--as-of", &day(400), "--json"]).exits(0).json();
+    stage.sandbox.advance("P400D").unwrap();
+    let come = stage.run(&["status", "--json"]).exits(0).json();
+    assert_eq!(overall(&ahead), overall(&come));
+    for document in [&ahead, &come] {
+        let mut tenants = document["tenants"].as_array().unwrap().iter();
+        let contoso = tenants.find(|one| one["key"] == "contoso").unwrap();
+        assert_eq!(contoso["overall"], "not-reading", "{contoso:#}");
+        assert_eq!(contoso["facets"]["consent"]["state"], "unknown", "{contoso:#}");
+        assert!(contoso["facets"]["consent"].get("waitingFor").is_none(), "{contoso:#}");
+    }
+    let screen = stage.run(&["status"]).exits(0).stdout;
+    assert!(!screen.contains("declined") && !screen.contains("nobody is waited for"), "{screen}");
+    // The secret has ended, and the consent is as it was.
+    let plan = stage.run(&["plan", "--json"]).exits(0).json();
+    assert_eq!(steps(&plan), 0, "{plan:#}");
+    let people = come["summary"]["needAdminConsent"].as_array().unwrap().len();
+    let asked = plan["tenants"].as_array().unwrap().iter().filter(|one| {
+        one["manual"].as_array().unwrap().iter().any(|step| step["kind"] == "admin-consent")
+    });
+    assert_eq!(asked.count(), people);
+}

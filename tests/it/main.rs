@@ -21,6 +21,7 @@ mod incidents;
 mod json;
 mod key_vault;
 mod laws;
+mod letters;
 mod manifest;
 mod offboard;
 mod owners;

@@ -183,6 +183,8 @@ fn a_customer_goes_with_all_that_is_ours_and_only_what_is_named_stays() {
         nowhere(&stage, &traces, |_| false);
         assert_eq!(stage.status()["leftovers"], json!([]));
         stage.run(&by).expect(64);
+        let nothing = stage.run(&["explain", "contoso"]);
+        nothing.expect(64).says("nothing of ours is named as left with it");
         stage.run(&["offboard", "contoso", "--yes"]).expect(0).says("Nothing of contoso is left");
     }
 }
@@ -217,6 +219,13 @@ fn a_customer_that_never_consented_has_nothing_left() {
     assert_eq!((&last["type"], &last["leftovers"]), (&json!("offboarded"), &json!([])));
     assert!(last["restorableUntil"].is_string());
     assert_eq!(stage.status()["leftovers"], json!([]));
+    stage
+        .run(&["plan"])
+        .expect(0)
+        .says("nothing of contoso is left in the vault, as after an offboard");
+    for asked in [&["plan"][..], &["status"], &["explain", "contoso"]] {
+        stage.run(asked).expect(0).says("apply onboards it again");
+    }
     // Still in the manifest: said, and the next apply does what was said.
     stage.run(&["plan"]).expect(0).says("restored from the bin");
     stage.apply().expect(0);
@@ -261,7 +270,20 @@ fn a_tenant_of_a_shared_app_goes_alone() {
         let refused = stage.run(&["offboard", "siem-eu", "--yes"]);
         refused.expect(7).says("fabrikam, northwind");
         stage.write_manifest(&manifest_of.replace(FABRIKAM_LINE, ""));
-        stage.run(&["offboard", "fabrikam", "--yes"]).expect(0).says("the app stays as it is");
+        let run = stage.run(&["offboard", "fabrikam", "--yes"]);
+        run.expect(0).says("the app stays as it is");
+        // Others use the app: nobody is told that it can sign in there no more.
+        let said = run.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(!said.contains("sign in no more"), "{said}");
+        run.says("it can still sign in to your directory");
+        let left = stage.status()["leftovers"][0].clone();
+        assert_eq!((&left["appStays"], &left["state"]), (&json!(true), &json!("waiting")));
+        assert_eq!(left["evidence"]["what"], "the customer's directory shows it");
+        stage.run(&["status", "--tenant", "*"]).expect(0).says("Left with customers (1)");
+        stage
+            .run(&["explain", "fabrikam"])
+            .expect(0)
+            .says("it can still sign in to your directory");
         assert_eq!(stage.app("siem-eu"), app);
         stage.holds("siem-eu");
         let traces = [FABRIKAM.to_owned(), "fabrikam".to_owned()];

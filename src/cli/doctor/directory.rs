@@ -18,6 +18,7 @@ use crate::{
     ids::{AppKey, TenantId},
     inventory::FoundApp,
     plan::marks::{self, Marked},
+    report::plan::count,
     verdict::Verdict,
 };
 
@@ -126,9 +127,9 @@ async fn readings(
     if let Some(theirs) = reader.server_time() {
         let apart = Timestamp::now().duration_since(theirs).as_secs().abs();
         checks.push(if apart <= SKEW_SECONDS {
-            works("clock", format!("{apart} s from Microsoft's"))
+            works("clock", format!("{} from Microsoft's", span(apart)))
         } else {
-            noted("clock", format!("{apart} s from Microsoft's; theirs is used"))
+            noted("clock", format!("{} from Microsoft's; theirs is used", span(apart)))
         });
     }
     checks.push(quota(context, &reader, identity, apps.as_deref().ok()).await);
@@ -138,6 +139,17 @@ async fn readings(
     }
     checks.push(clouds(context).await);
     Some(rights)
+}
+
+/// Seconds, in the greatest unit that two of them fill.
+fn span(seconds: i64) -> String {
+    let (n, unit) = match seconds {
+        0..120 => return format!("{seconds} s"),
+        120..7_200 => (seconds / 60, "minute"),
+        7_200..172_800 => (seconds / 3_600, "hour"),
+        _ => (seconds / 86_400, "day"),
+    };
+    count(usize::try_from(n).unwrap_or_default(), unit)
 }
 
 /// How much the operator has made of what one may make.

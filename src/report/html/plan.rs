@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::{Document, Script, document, parts};
-use crate::plan::Plan;
+use crate::{plan::Plan, report::plan::count};
 
 /// A plan: what it comes to, and the text of the screen.
 pub fn plan(plan: &Plan, text: &str, sandbox: bool) -> String {
@@ -11,7 +11,7 @@ pub fn plan(plan: &Plan, text: &str, sandbox: bool) -> String {
     let lead = html! {
         p.sum {
             (summary.add) " to add, " (summary.change) " to change, " (summary.remove)
-            " to remove; " (summary.manual) " steps for people."
+            " to remove; " (count(summary.manual, "step")) " for people."
         }
         p.soft { "Checksum " code { (plan.checksum()) } }
     };

@@ -1,5 +1,6 @@
 //! The rules of the facets, one by one, and the two laws over anything that can be met.
 
+mod ended;
 mod laws;
 mod rules;
 
@@ -19,10 +20,12 @@ use crate::{
     manifest::{self, Manifest},
     plan::{
         AppPlan, Plan, Resolved, Seen, TenantPlan,
+        manual::admin_consent,
+        remembered::consent_since,
         step::{Foreign, Target},
     },
     vault::{
-        CredentialKind, CredentialRecord, CredentialState, Record, TenantRecord,
+        CredentialKind, CredentialRecord, CredentialState, FacetMemory, Record, TenantRecord,
         testing::{record, seconds},
     },
 };
@@ -92,6 +95,7 @@ impl World {
             vault: VaultId::from_uuid(Uuid::from_u128(1)),
             wish: crate::plan::Wish::default(),
         };
+        let cloud = Cloud::built_in(CloudName::Global);
         for tenant in manifest.tenants.values() {
             let app = &manifest.apps[&tenant.app];
             let id = tenant.id.unwrap();
@@ -121,7 +125,7 @@ impl World {
                     directory: Some(id),
                     app: app.key.clone(),
                     steps: Vec::new(),
-                    manual: Vec::new(),
+                    manual: vec![admin_consent(&cloud, tenant, Some(id), Some(client()))],
                     diagnostics: Vec::new(),
                 },
             );
@@ -186,6 +190,20 @@ impl World {
 
     fn of(&self, key: &str) -> TenantStatus {
         self.status().tenants.into_iter().find(|tenant| tenant.key.as_str() == key).unwrap()
+    }
+
+    /// As after a run that saw a facet so.
+    fn remembers(&mut self, key: &str, name: FacetName, state: &str, who: Option<&str>) {
+        let (state, waiting_for) = (state.to_owned(), who.map(str::to_owned));
+        let memory = FacetMemory { state, waiting_for, since: seconds(1) };
+        self.tenant(key).facets.insert(name.as_str().to_owned(), memory);
+        // The plan knows of it, and asks nobody for what was given.
+        let tenant: TenantKey = key.parse().unwrap();
+        if consent_since(self.seen.records.get(&tenant.as_str().parse().unwrap()), &tenant)
+            .is_some()
+        {
+            self.plan.tenants.get_mut(&tenant).unwrap().manual.clear();
+        }
     }
 
     #[track_caller]

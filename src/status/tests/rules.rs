@@ -68,9 +68,9 @@ fn consent_is_what_the_tokens_of_every_api_carry() {
             "nobody has consented",
         ),
         ("app", TokenProof::Refused(failure("AADSTS7000112")), Failed, None, "switched off"),
-        ("app", TokenProof::Refused(failure("AADSTS7000215")), Unknown, None, "not proved"),
-        ("app", TokenProof::Refused(silence()), Unknown, None, "not proved"),
-        ("app", TokenProof::NoKey("no key".to_owned()), Unknown, None, "no key"),
+        ("app", TokenProof::Refused(failure("AADSTS7000215")), Unknown, admin, "cannot be proved"),
+        ("app", TokenProof::Refused(silence()), Unknown, admin, "no consent was ever seen"),
+        ("app", TokenProof::NoKey("no key".to_owned()), Unknown, admin, "no key"),
         ("siem", TokenProof::Refused(failure("AADSTS7000229")), Waiting, admin, "nobody has"),
         ("siem", granted(&[(GRAPH, &[])], &[]), Waiting, Some(WaitingFor::Analyst), "sign-in"),
     ];
@@ -132,7 +132,9 @@ fn a_declined_consent_has_failed_until_a_token_shows_it() {
     assert!(facet.next_step.unwrap().link.is_some());
     world.is("app", FacetName::Access, State::Waiting, Some(WaitingFor::CustomerAdmin));
     assert_eq!(world.of("app").overall, Overall::Onboarding);
-    assert_eq!(world.status().summary().need_admin_consent, ["app".parse().unwrap()]);
+    // Nobody else was seen to consent either.
+    let everybody = ["siem", "two", "app"].map(|key| key.parse().unwrap());
+    assert_eq!(world.status().summary().need_admin_consent, everybody);
     // Another app's no says nothing of this one.
     world.tenant("app").consent_denied = denied(ClientId::from_uuid(Uuid::from_u128(6)));
     world.is("app", FacetName::Consent, State::Waiting, Some(WaitingFor::CustomerAdmin));
@@ -209,7 +211,7 @@ fn every_death_of_a_refresh_token_is_told_apart() {
         ("AADSTS530035", Death::Blocked, CustomerAdmin),
         ("AADSTS65001", Death::NotConsented, CustomerAdmin),
         ("AADSTS7000215", Death::WrongSecret, Operator),
-        ("AADSTS7000222", Death::WrongSecret, Operator),
+        ("AADSTS7000222", Death::SecretEnded, Operator),
         ("AADSTS50057", Death::UserDisabled, Operator),
         ("AADSTS50055", Death::PasswordExpired, Analyst),
         ("AADSTS7000112", Death::AppDisabled, CustomerAdmin),
