@@ -240,6 +240,12 @@ fn forget(record: &mut Record) {
     }
 }
 
+/// Whether a secret was made under this nonce.
+fn is_named(secret: &FoundSecret, nonce: &Nonce) -> bool {
+    let name = secret.display_name.as_deref().and_then(|name| name.parse::<CredentialName>().ok());
+    name.is_some_and(|name| name.nonce == *nonce)
+}
+
 fn skip(app: &AppPlan, from: usize, because: &'static str, hands: &Hands<'_>) {
     for step in app.steps.iter().skip(from) {
         hands.events.say(Event::StepSkipped {
@@ -281,13 +287,11 @@ impl<'a> Course<'a> {
         for (tenant, id) in &app.pins {
             record.tenants.entry(tenant.clone()).or_insert_with(|| TenantRecord::pinned(*id));
         }
-        // Intents that never became a credential in the directory are forgotten, once it is sure
-        // that they never will: whatever could still have been under way has arrived by then.
         let now = writer.server_time().unwrap_or_else(Timestamp::now);
-        record.credentials.retain(|credential| {
-            credential.state != CredentialState::Intended
-                || now.duration_since(credential.intended_at) < SignedDuration::from_hours(24)
-        });
+        let made = |nonce: &Nonce| {
+            found.is_some_and(|found| found.secrets.iter().any(|secret| is_named(secret, nonce)))
+        };
+        record.forget_intents(made, now);
         // What somebody removed at Microsoft is not handed out any more, even where it was proved and
         // its successor is not yet. Its value stays: a listing may be wrong, and nobody tells it twice.
         for credential in record.secrets_mut() {

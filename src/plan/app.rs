@@ -17,7 +17,7 @@ use super::{
 use crate::{
     connector::known_permission,
     failure::{Cause, Failure},
-    ids::{PermissionId, TenantId, TenantKey, UniqueName},
+    ids::{PermissionId, TenantId, TenantKey, UniqueName, VaultId},
     inventory::{Binned, FoundApp, Inventory, Sight},
     manifest::{App, Credential, Layout, Manifest, NamedPermission},
     registration::{Permission, Registration},
@@ -511,6 +511,17 @@ fn credentials(
             return;
         }
     }
+    // A copy that has fallen behind makes no secret, and lets none go.
+    let behind = needs_secret && seen.wish.adopt.is_none() && decided.are_due;
+    let code = if behind { Code::VaultBehind } else { Code::AnotherCopy };
+    if let Some(told) = decided.another_copy(code) {
+        plan.diagnostics.push(told);
+        plan.foreign.secrets.append(&mut decided.of_another_copy);
+        if behind {
+            plan.steps.clear();
+            return;
+        }
+    }
     let created = state.app().and_then(|app| app.created).unwrap_or(now);
     let object = state.app().map(|app| app.object_id);
     secrets::obey(&mut decided, &inventory.policies, object, created, now);
@@ -523,9 +534,7 @@ fn credentials(
     plan.diagnostics.append(&mut decided.diagnostics);
     let trusts = state.app().and_then(|app| app.federated.as_deref()).unwrap_or_default();
     federated::trust(plan, &wanted.credential, trusts, &seen.wish);
-    if !plan.foreign.is_empty() {
-        plan.diagnostics.push(Diagnostic::new(Code::ForeignKept, kept(&plan.foreign)));
-    }
+    plan.diagnostics.extend(kept(&plan.foreign, seen.vault));
 }
 
 fn in_vaults_bin(deleted: &Deleted) -> Diagnostic {
@@ -540,8 +549,8 @@ fn in_vaults_bin(deleted: &Deleted) -> Diagnostic {
     ))
 }
 
-/// What is not ours in an app.
-fn kept(foreign: &Foreign) -> String {
+/// What is not ours in an app. What another copy of this vault made was told already.
+fn kept(foreign: &Foreign, vault: VaultId) -> Option<Diagnostic> {
     let Foreign { redirect_uris, tags, secrets: _, certificates, federated: _, owners } = foreign;
     let counts = [
         (redirect_uris.len(), "redirect URI"),
@@ -553,9 +562,13 @@ fn kept(foreign: &Foreign) -> String {
     .filter(|(count, _)| *count > 0)
     .map(|(count, word)| format!("{count} {word}{}", if count == 1 { "" } else { "s" }));
     // What can sign in is named: somebody must be able to tell whose it is.
-    let credentials = foreign::named(&Theirs::on(foreign));
-    let kept: Vec<_> = counts.chain((!credentials.is_empty()).then_some(credentials)).collect();
-    format!("kept, though not ours: {}", kept.join(", "))
+    let mut credentials = Theirs::on(foreign);
+    credentials.retain(|theirs| theirs.other_vault != Some(vault));
+    let credentials = (!credentials.is_empty()).then(|| foreign::named(&credentials));
+    let kept: Vec<_> = counts.chain(credentials).collect();
+    (!kept.is_empty()).then(|| {
+        Diagnostic::new(Code::ForeignKept, format!("kept, though not ours: {}", kept.join(", ")))
+    })
 }
 
 /// Takes back what cannot work as a whole, so that nothing is left half-done.

@@ -109,6 +109,10 @@ codes! {
     InVaultBin = "in-the-vaults-bin", Error;
     /// All of the app's credentials of ours were made by another vault.
     OtherVault = "other-vault", Error;
+    /// Another copy of this vault made a secret that this one does not know, and secrets are due.
+    VaultBehind = "vault-behind", Error;
+    /// Another copy of this vault made a secret that this one does not know; it is kept.
+    AnotherCopy = "made-by-another-copy", Warning;
     /// Marks on an app contradict each other, or belong to another fleet.
     ConflictingMarks = "conflicting-marks", Error;
     /// More existing apps would be changed than was allowed.
@@ -139,6 +143,7 @@ impl Code {
             self,
             Self::VaultLost
                 | Self::OtherVault
+                | Self::VaultBehind
                 | Self::InVaultBin
                 | Self::ConflictingMarks
                 | Self::TooManyChanges

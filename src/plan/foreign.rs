@@ -59,15 +59,6 @@ impl Theirs {
     pub fn on(foreign: &Foreign) -> Vec<Self> {
         let Foreign { redirect_uris: _, tags: _, secrets, certificates: _, federated, owners: _ } =
             foreign;
-        let secret = |ForeignSecret { key_id, display_name, ends, other_vault }: &_| Self {
-            kind: TheirsKind::ClientSecret,
-            name: display_name.clone(),
-            id: key_id.to_string(),
-            ends: *ends,
-            issuer: None,
-            subject: None,
-            other_vault: *other_vault,
-        };
         let trust = |ForeignFederated { id, name, issuer, subject }: &_| Self {
             kind: TheirsKind::FederatedCredential,
             name: Some(name.clone()),
@@ -77,7 +68,21 @@ impl Theirs {
             subject: Some(subject.clone()),
             other_vault: None,
         };
-        secrets.iter().map(secret).chain(federated.iter().map(trust)).collect()
+        secrets.iter().map(Self::secret).chain(federated.iter().map(trust)).collect()
+    }
+
+    /// A client secret of others.
+    pub(super) fn secret(secret: &ForeignSecret) -> Self {
+        let ForeignSecret { key_id, display_name, ends, other_vault } = secret;
+        Self {
+            kind: TheirsKind::ClientSecret,
+            name: display_name.clone(),
+            id: key_id.to_string(),
+            ends: *ends,
+            issuer: None,
+            subject: None,
+            other_vault: *other_vault,
+        }
     }
 }
 

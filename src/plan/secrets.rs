@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{
     Fate, Wish,
     diagnostic::{Code, Diagnostic},
+    foreign::{self, Theirs},
     policies::forbidden,
     retire,
     step::{Cap, ForeignSecret, RemovalReason, SecretReason, Step},
@@ -28,10 +29,14 @@ pub(super) struct Secrets {
     /// What is lost goes first, then comes at most one addition, then go those that have had their
     /// day.
     pub(super) steps: Vec<Step>,
+    /// Whether a secret is to be made, or one that works to go for its successor.
+    pub(super) are_due: bool,
     /// Whether one of ours lives and stands already.
     stands: bool,
     pub(super) foreign: Vec<ForeignSecret>,
     pub(super) diagnostics: Vec<Diagnostic>,
+    /// What bears this vault's mark and the vault never meant to make: another copy of it did.
+    pub(super) of_another_copy: Vec<ForeignSecret>,
     /// Every credential of ours on the app was made by another vault, and there is at least one.
     pub(super) only_another_vault: Option<VaultId>,
 }
@@ -121,10 +126,22 @@ pub(super) fn decide(
         }
         match recognise(secret.display_name.as_deref(), vault, record) {
             Ownership::OursStored { .. } => ours += 1,
-            Ownership::OursIntended { nonce } | Ownership::OursUnknown { nonce } => {
+            Ownership::OursIntended { nonce } => {
                 ours += 1;
                 lost = true;
                 secrets.steps.push(removal(secret.key_id, nonce, RemovalReason::ValueLost));
+            }
+            Ownership::OursUnknown { nonce } => {
+                ours += 1;
+                if wish.reissue {
+                    // Whoever knew it is lost for good, they say.
+                    lost = true;
+                    secrets.steps.push(removal(secret.key_id, nonce, RemovalReason::ValueLost));
+                } else if secret.end.is_some_and(|end| end <= now) {
+                    secrets.steps.push(removal(secret.key_id, nonce, RemovalReason::Expired));
+                } else {
+                    secrets.of_another_copy.push(foreign(secret, Some(vault)));
+                }
             }
             Ownership::OtherVault(maker) => {
                 other = Some(maker);
@@ -152,11 +169,13 @@ pub(super) fn decide(
     if let Some(reason) = reason {
         secrets.steps.push(Step::AddSecret { lifetime: rule.lifetime, reason, capped_by: None });
     }
+    secrets.are_due |= reason.is_some();
     let revoked = rotated.filter(|rotate| rotate.fate == Fate::Revoked).map(|rotate| &rotate.old);
     if let Some(record) = record {
         let is_there = |held: &CredentialRecord| is_there(held, found, now);
         let all: Vec<_> = record.secrets().collect();
         let gone = retire::due(&all, is_there, rule.overlap, revoked, now);
+        secrets.are_due |= gone.iter().any(|(.., reason)| *reason != RemovalReason::Expired);
         secrets
             .steps
             .extend(gone.into_iter().map(|(key, nonce, reason)| removal(key, nonce, reason)));
@@ -177,6 +196,25 @@ pub(super) fn decide(
         }));
     }
     secrets
+}
+
+impl Secrets {
+    /// Names what another copy of this vault made, which whoever uses it must not lose.
+    pub(super) fn another_copy(&self, code: Code) -> Option<Diagnostic> {
+        let theirs: Vec<_> = self.of_another_copy.iter().map(Theirs::secret).collect();
+        (!theirs.is_empty()).then(|| {
+            let named = foreign::named(&theirs);
+            Diagnostic::new(
+                code,
+                format!("another copy of this vault made what this one does not know: {named}"),
+            )
+            .hint(
+                "this one may be old: a pipeline's cache, a backup, what `vault copy` left. Bring \
+                 the one that was written last; only if that is lost for good: apply --reissue \
+                 removes what it made, and makes new secrets",
+            )
+        })
+    }
 }
 
 fn removal(key_id: KeyId, nonce: Nonce, reason: RemovalReason) -> Step {

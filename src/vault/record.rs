@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -18,6 +18,9 @@ use crate::{
         tenant::{TenantRecord, TenantSeen},
     },
 };
+
+/// How long a request that nobody waits for any more could still have its effect, with room.
+const UNDER_WAY: SignedDuration = SignedDuration::from_hours(24);
 
 /// Every record of a vault.
 pub type Records = BTreeMap<AppKey, Record>;
@@ -155,6 +158,17 @@ impl Record {
             .map(|(_, credential)| credential)
     }
 
+    /// Forgets intents that never became a credential in the directory, once it is sure that they
+    /// never will: whatever could still have been under way has arrived by then. One of which `made`
+    /// knows a credential stays: by it alone that one is known as ours, until it is removed there.
+    pub fn forget_intents(&mut self, made: impl Fn(&Nonce) -> bool, now: Timestamp) {
+        self.credentials.retain(|credential| {
+            credential.state != CredentialState::Intended
+                || now.duration_since(credential.intended_at) < UNDER_WAY
+                || made(&credential.nonce)
+        });
+    }
+
     /// The secret that `heir` names becomes the one to use, and all others retire. `accepted` says
     /// whether a token request took it.
     pub fn succeed(&mut self, heir: &Nonce, accepted: bool, at: Timestamp) {
@@ -284,8 +298,8 @@ pub enum Ownership {
         /// Its nonce.
         nonce: Nonce,
     },
-    /// It carries this vault's id and a nonce that this vault does not know (an older copy of the
-    /// vault, or a file that was lost): its value is lost too.
+    /// It carries this vault's id and a nonce that this vault does not know: another copy of the
+    /// vault made it, which may be the one that is in use, or a file was lost.
     OursUnknown {
         /// Its nonce.
         nonce: Nonce,
@@ -385,6 +399,22 @@ mod tests {
         counted.succeed(&heir.nonce, false, seconds(7));
         assert_eq!(counted.credentials[3].state, CredentialState::Stored);
         assert!(counted.credentials[3].is_settled());
+    }
+
+    #[test]
+    fn an_intent_is_forgotten_once_it_is_sure_that_nothing_came_of_it() {
+        const DAY: i64 = 24 * 60 * 60;
+        let mut record = record("contoso");
+        let stored = with_end(CredentialState::Stored, 1);
+        let (idle, made) =
+            (with_end(CredentialState::Intended, 1), with_end(CredentialState::Intended, 1));
+        record.credentials = vec![stored.clone(), idle.clone(), made.clone()];
+        let mut left = |now| {
+            record.forget_intents(|nonce| *nonce == made.nonce, seconds(now));
+            record.credentials.clone()
+        };
+        assert_eq!(left(DAY - 1), [stored.clone(), idle, made.clone()]);
+        assert_eq!(left(DAY), [stored, made.clone()]);
     }
 
     #[test]

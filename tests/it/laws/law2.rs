@@ -79,7 +79,7 @@ impl Theatre {
         if start == Start::Drifted {
             stage.run(&APPLY).expect(0);
             stage.change_app("contoso", |app| app["displayName"] = json!("Renamed by hand"));
-            stage.change_app("fabrikam", lose_value);
+            lose_value(&stage, "fabrikam");
             stage.change_app("siem-eu", |app| app["passwordCredentials"] = json!([]));
             // A young credential may be missing from an answer only because it is young.
             stage.sandbox.advance("PT10M").unwrap();

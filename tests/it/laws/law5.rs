@@ -117,7 +117,7 @@ fn stage(start: Start) -> Stage {
         Start::Renamed => {
             stage.change_app(VICTIM, |app| app["displayName"] = json!("Renamed by hand"));
         }
-        Start::ValueLost => stage.change_app(VICTIM, lose_value),
+        Start::ValueLost => lose_value(&stage, VICTIM),
     }
     // A young credential may be missing from an answer only because it is young.
     stage.sandbox.advance("PT10M").unwrap();

@@ -96,6 +96,63 @@ fn another_vault_before_our_apps_is_refused() {
 }
 
 #[test]
+fn an_old_copy_of_the_vault_takes_nothing_away_that_a_newer_one_made() {
+    const MADE: &str = "another copy of this vault made what this one does not know: client secret";
+    let stage = Stage::new(MANIFEST);
+    stage.apply().expect(0);
+    let old = stage.keep_vault();
+    stage.run(&["rotate", "contoso", "--yes"]).expect(0);
+    let (new, live) = (stage.keep_vault(), stage.reveal("contoso"));
+    stage.sandbox.advance("PT10M").unwrap();
+
+    // Nothing is due: the newer one's is named, by every command that looks, and kept.
+    stage.put_vault(&old);
+    stage.sandbox.clear_requests();
+    stage.apply().expect(0).says(MADE);
+    stage.run(&["plan"]).expect(0).says("was written last");
+    let newer = ours(&stage.app("contoso"))[1]["keyId"].as_str().unwrap().to_owned();
+    stage.run(&["status"]).expect(0).says(&newer);
+    // Nor is it a stranger's.
+    stage.run(&["apply", "--yes", "--remove-foreign"]).expect(0);
+    stage.no_graph_write();
+    stage.run(&["rotate", "contoso", "--yes"]).expect(7).says(MADE);
+    let leaked = ["rotate", "contoso", "--now", "--revoke-old", "--yes"];
+    stage.run(&leaked).expect(7).says(MADE);
+    stage.no_graph_write();
+    // The one that it knows is to be renewed.
+    stage.sandbox.advance("P340D").unwrap();
+    refused(&stage, MADE);
+
+    // The newer one goes on as if there was no other.
+    stage.put_vault(&new);
+    stage.apply().expect(0);
+    let hashes = |stage: &Stage| -> Vec<Value> {
+        ours(&stage.app("contoso")).iter().map(|secret| secret["secretHash"].clone()).collect()
+    };
+    let made = hashes(&stage);
+    assert_eq!(made.len(), 2);
+    assert_eq!(made[0], *secret_hash(&live));
+    let new = stage.keep_vault();
+    // The one that the old copy knows is gone, and the newer ones, which it does not, are not.
+    stage.put_vault(&old);
+    stage.sandbox.advance("PT10M").unwrap();
+    refused(&stage, MADE);
+    assert_eq!(hashes(&stage), made);
+    stage.put_vault(&new);
+    stage.apply().expect(0);
+    assert_eq!(hashes(&stage), made);
+
+    // The newer one is lost for good, and somebody says so.
+    stage.put_vault(&old);
+    stage.run(&["apply", "--yes", "--reissue"]).expect(0);
+    stage.holds("contoso");
+    good_again(&stage, &KEYS);
+    stage.put_vault(&new);
+    stage.sandbox.advance("PT10M").unwrap();
+    refused(&stage, MADE);
+}
+
+#[test]
 fn conflicting_marks_are_refused() {
     let stage = Stage::new(MANIFEST);
     stage.apply().expect(0);

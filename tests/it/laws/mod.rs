@@ -10,7 +10,9 @@ mod law4;
 mod law5;
 mod law6;
 
-use serde_json::{Value, json};
+use serde_json::json;
+
+use crate::support::{Stage, ours};
 
 /// An app of its own resolved by domain, one of a directory by id, a deleted one to be restored,
 /// and a shared one.
@@ -57,13 +59,15 @@ tenants:
 ";
 pub(crate) const ELSEWHERE_KEYS: [&str; 3] = ["northwind", "wingtip", "siem-eu"];
 
-/// A secret whose value nobody holds in the place of the one that the vault holds.
-pub(crate) fn lose_value(app: &mut Value) {
-    let secret = &mut app["passwordCredentials"][0];
-    let name = secret["displayName"].as_str().unwrap().to_owned();
-    let (vault, nonce) = name.rsplit_once(' ').unwrap();
-    let nonce: String = nonce.chars().rev().collect();
-    secret["displayName"] = json!(format!("{vault} {nonce}"));
-    secret["keyId"] = json!("6f1c0f5e-0009-4000-8000-000000000002");
-    secret["secretHash"] = json!(format!("sha256:{}", "0".repeat(64)));
+/// Only a secret whose value nobody holds, made by a run that was cut, in the place of the one that
+/// the vault holds.
+pub(crate) fn lose_value(stage: &Stage, key: &str) {
+    stage.change_app(key, |app| app["passwordCredentials"] = json!([]));
+    // A young credential may be missing from an answer only because it is young.
+    stage.sandbox.advance("PT10M").unwrap();
+    stage.fault(json!({"operation": "application.addPassword", "do": "cut-after"}));
+    stage.run(&["apply", "--yes", "--tenant", key]).expect(1);
+    stage.all_faults_fired();
+    stage.sandbox.clear_faults();
+    assert_eq!(ours(&stage.app(key)).len(), 1, "{key}");
 }
