@@ -10,7 +10,8 @@ use super::{
     federated,
     foreign::{self, Theirs},
     index::{Index, Ours},
-    marks, policies, secrets,
+    marks::{self, Marked},
+    policies, secrets,
     step::{Foreign, Step, Target},
     unseen::unseen,
 };
@@ -126,7 +127,7 @@ pub(super) fn plan(
         plan.diagnostics.push(elsewhere);
         return plan;
     }
-    if !pin(&mut plan, wanted, &state, seen) {
+    if !pin(&mut plan, manifest, wanted, &state, seen) {
         return plan;
     }
     let Some(registration) = registration(&mut plan, manifest, wanted, inventory) else {
@@ -252,11 +253,22 @@ fn not_supported(wanted: &App) -> Option<Diagnostic> {
 }
 
 /// Pins the app to its customers' directories; false where it must not go on.
-fn pin(plan: &mut AppPlan, wanted: &App, state: &State<'_>, seen: &Seen) -> bool {
+fn pin(
+    plan: &mut AppPlan,
+    manifest: &Manifest,
+    wanted: &App,
+    state: &State<'_>,
+    seen: &Seen,
+) -> bool {
     let record = seen.records.get(&wanted.key);
     let tagged = match state {
         State::Found { pinned, .. } => (*pinned).clone(),
-        State::Absent | State::InBin(_) => BTreeSet::new(),
+        State::InBin(binned) => match marks::read(&manifest.fleet, &binned.app) {
+            Marked::Ours { pinned, .. } => pinned,
+            // It is looked at again once it is restored.
+            Marked::Not | Marked::Conflicting(_) => BTreeSet::new(),
+        },
+        State::Absent => BTreeSet::new(),
     };
     for key in &wanted.tenants {
         let recorded = record.and_then(|record| record.tenants.get(key)).map(|tenant| tenant.id);
@@ -271,7 +283,13 @@ fn pin(plan: &mut AppPlan, wanted: &App, state: &State<'_>, seen: &Seen) -> bool
                         plan.pins.insert(key.clone(), resolved.id);
                     }
                     Some(pinned) if wanted.layout != Layout::Shared => {
-                        plan.diagnostics.push(changed(key, pinned, resolved.id));
+                        let changed = changed(key, pinned, resolved.id);
+                        plan.diagnostics.push(match state {
+                            State::InBin(binned) if record.is_none() => {
+                                changed.hint(in_bin_of(binned))
+                            }
+                            State::InBin(_) | State::Found { .. } | State::Absent => changed,
+                        });
                         return false;
                     }
                     // A shared app serves its other customers; this one's row says it.
@@ -286,6 +304,17 @@ fn pin(plan: &mut AppPlan, wanted: &App, state: &State<'_>, seen: &Seen) -> bool
         }
     }
     true
+}
+
+/// What to do about a deleted app that is pinned to another directory, and that nothing but the bin
+/// knows any more.
+fn in_bin_of(binned: &Binned) -> String {
+    format!(
+        "its app {} lies in the bin and would be restored. If the customer really moved: delete that \
+         one for good (Entra ID › App registrations › Deleted applications), or give the new \
+         directory a key of its own. If not: correct `id` or `domain` in the manifest",
+        binned.app.client_id
+    )
 }
 
 pub(super) fn changed(key: &TenantKey, pinned: TenantId, now: TenantId) -> Diagnostic {

@@ -61,6 +61,13 @@ pub(super) fn plan(
         }
         None => return plan,
     }
+    let is_elsewhere =
+        |app: &AppPlan| app.diagnostics.iter().any(|told| told.code == Code::DirectoryChanged);
+    if app.is_some_and(is_elsewhere) {
+        // Its row says why: an app of another directory is granted nothing in this one.
+        plan.directory = None;
+        return plan;
+    }
     let granted = grants(&mut plan, manifest, wanted, app, seen);
     people(&mut plan, wanted, app, cloud, granted, seen, now);
     plan

@@ -4,8 +4,8 @@
 use serde_json::{Value, json};
 
 use crate::stage::{
-    CONTOSO, FOURTHCOFFEE, HUMONGOUS, NORTHWIND, PROSEWARE, READ_ALERTS, READ_INCIDENTS, Stage,
-    directory, directory_mut, granted, list,
+    CONTOSO, FOURTHCOFFEE, HOME, HUMONGOUS, NORTHWIND, PROSEWARE, READ_ALERTS, READ_INCIDENTS,
+    Stage, WINGTIP, directory, directory_mut, granted, list,
 };
 
 const HEAD: &str = r#"version: 1
@@ -221,4 +221,41 @@ fn throttling_in_a_customers_directory_is_waited_out() {
     assert_eq!(stage.sandbox.unused_faults(), [] as [Value; 0]);
     assert_eq!(granted_to(&stage, NORTHWIND, "northwind").unwrap().len(), 2);
     assert_eq!(granted_to(&stage, HUMONGOUS, "siem-eu").unwrap().len(), 1);
+}
+
+#[test]
+fn an_app_in_the_bin_that_is_another_directorys_is_neither_restored_nor_granted_anything() {
+    let stage = Stage::with_vault(HEAD);
+    stage.run(&["apply", "--yes"]).exits(0);
+    let old = client(&stage, "northwind");
+    stage.run(&["offboard", "northwind", "--yes"]).exits(0);
+    // The domain is another customer's now.
+    stage.change_world(|world| {
+        directory_mut(world, NORTHWIND)["domains"] = json!(["northwind-old.example"]);
+        let domains = directory_mut(world, WINGTIP)["domains"].as_array_mut().unwrap();
+        domains.push(json!("northwind.example"));
+    });
+    let before = stage.sandbox.world();
+    let planned = stage.run(&["plan", "--json"]).exits(0).json();
+    let apps = planned["apps"].as_array().unwrap();
+    let app = apps.iter().find(|app| app["key"] == "northwind").unwrap();
+    assert_eq!(
+        (&app["steps"], &app["diagnostics"][0]["code"]),
+        (&json!([]), &json!("directory-changed"))
+    );
+    assert!(app["diagnostics"][0]["hint"].as_str().unwrap().contains(&old), "{app:#}");
+    let one = tenant(&planned, "northwind");
+    assert_eq!((&one["steps"], &one["manual"]), (&json!([]), &json!([])));
+    stage.run(&["apply", "--yes"]).exits(1);
+    let after = stage.sandbox.world();
+    for id in [NORTHWIND, WINGTIP, HOME] {
+        for table in ["servicePrincipals", "appRoleAssignments", "applications", "deletedItems"] {
+            assert_eq!(list(directory(&after, id), table), list(directory(&before, id), table));
+        }
+    }
+    // The customer really moved, and somebody emptied the bin.
+    stage.change_world(|world| directory_mut(world, HOME)["deletedItems"] = json!([]));
+    stage.run(&["apply", "--yes"]).exits(0);
+    assert_ne!(client(&stage, "northwind"), old);
+    assert_eq!(granted_to(&stage, WINGTIP, "northwind").unwrap().len(), 2);
 }
