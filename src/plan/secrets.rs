@@ -199,6 +199,19 @@ pub(super) fn decide(
 }
 
 impl Secrets {
+    /// Takes back the addition at this position, and whatever waits for it.
+    fn give_up(&mut self, position: usize) {
+        self.steps.remove(position);
+        if !self.stands {
+            // Whatever goes now might be the last that opens a door.
+            self.steps.retain(|step| {
+                matches!(step, Step::RemoveSecret { reason: RemovalReason::ValueLost, .. })
+            });
+        }
+        // Without a new one none is shortened.
+        self.diagnostics.retain(|told| told.code != Code::SecretShortened);
+    }
+
     /// Names what another copy of this vault made, which whoever uses it must not lose.
     pub(super) fn another_copy(&self, code: Code) -> Option<Diagnostic> {
         let theirs: Vec<_> = self.of_another_copy.iter().map(Theirs::secret).collect();
@@ -321,18 +334,14 @@ pub(super) fn obey(
                     },
                 ));
                 if restriction.exempt.is_empty() {
-                    secrets.steps.remove(position);
-                    if !secrets.stands {
-                        // Whatever goes now might be the last that opens a door.
-                        secrets.steps.retain(|step| {
-                            matches!(
-                                step,
-                                Step::RemoveSecret { reason: RemovalReason::ValueLost, .. }
-                            )
-                        });
-                    }
+                    secrets.give_up(position);
                     return;
                 }
+            }
+            RestrictionKind::SecretLifetime(most) if most.after(now) <= now => {
+                secrets.diagnostics.push(ends_at_once(policy));
+                secrets.give_up(position);
+                return;
             }
             RestrictionKind::SecretLifetime(most) => shorten(secrets, position, policy, *most, now),
             RestrictionKind::CertificateLifetime(_)
@@ -341,6 +350,22 @@ pub(super) fn obey(
             | RestrictionKind::RedirectUris(_) => {}
         }
     }
+}
+
+/// A run a day can keep nothing alive that does not live for one.
+fn ends_at_once(policy: &Policy) -> Diagnostic {
+    Diagnostic::new(
+        Code::SecretForbidden,
+        format!(
+            "policy \"{}\" ({}) lets a new client secret live less than a day, too short to be \
+             renewed by a run a day",
+            policy.name, policy.id
+        ),
+    )
+    .hint(
+        "ask for a longer `maxLifetime`, or write `credential: federated` or `credential: \
+         certificate` in the manifest",
+    )
 }
 
 fn shorten(

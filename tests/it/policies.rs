@@ -205,6 +205,39 @@ fn a_ban_leaves_a_way_for_an_app_that_cannot_be_exempted_yet() {
 }
 
 #[test]
+fn a_secret_that_may_not_live_for_a_day_is_not_made() {
+    let most = |life: &str| {
+        secrets(&json!([{"restrictionType": "passwordLifetime", "state": "enabled",
+                         "maxLifetime": life}]))
+    };
+    let stage = Stage::with_vault(ONE);
+    for life in ["P0D", "PT4M", "PT23H"] {
+        set_default(&stage, &most(life));
+        let (codes, steps) = planned(&stage);
+        assert!(codes.contains(&"secret-forbidden-by-policy".to_owned()), "{life}: {codes:?}");
+        assert_eq!(steps, Vec::<String>::new(), "{life}");
+        stage.run(&["apply", "--yes"]).exits(1).says("live less than a day").says(POLICY);
+        assert_eq!(apps(&stage), 0, "{life}");
+    }
+    set_default(&stage, &most("PT24H"));
+    let (codes, steps) = planned(&stage);
+    assert!(codes.contains(&"secret-shortened-by-policy".to_owned()), "{codes:?}");
+    assert_eq!(steps, ["create-application", "add-secret"]);
+
+    // One that is there goes on, and is not renewed.
+    set_default(&stage, &most("P1Y"));
+    stage.run(&["apply", "--yes"]).exits(0);
+    let before = stage.app("contoso");
+    stage.sandbox.advance("P340D").unwrap();
+    set_default(&stage, &most("PT23H"));
+    let (codes, steps) = planned(&stage);
+    assert!(codes.contains(&"secret-forbidden-by-policy".to_owned()), "{codes:?}");
+    assert_eq!(steps, Vec::<String>::new());
+    stage.run(&["apply", "--yes"]).exits(1).says("maxLifetime");
+    assert_eq!(stage.app("contoso"), before);
+}
+
+#[test]
 fn a_policy_that_shows_only_when_an_app_is_restored_is_named_at_the_end() {
     let stage = Stage::with_vault(ONE);
     stage.run(&["apply", "--yes"]).exits(0);
