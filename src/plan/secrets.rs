@@ -208,8 +208,17 @@ impl Secrets {
                 matches!(step, Step::RemoveSecret { reason: RemovalReason::ValueLost, .. })
             });
         }
-        // Without a new one none is shortened.
-        self.diagnostics.retain(|told| told.code != Code::SecretShortened);
+        // Without a new one none is shortened, and no old one goes.
+        let leaked = self.diagnostics.iter().any(|told| told.code == Code::OldRevoked);
+        self.diagnostics
+            .retain(|told| !matches!(told.code, Code::OldRevoked | Code::SecretShortened));
+        let why = self.diagnostics.iter_mut().find(|told| told.code == Code::SecretForbidden);
+        if let Some(hint) = why.filter(|_| leaked).and_then(|told| told.hint.as_mut()) {
+            hint.push_str(
+                ". Until then what leaked goes on opening the app; if being locked out is the lesser \
+                 harm: Entra ID › App registrations › its name › Certificates & secrets › delete",
+            );
+        }
     }
 
     /// Names what another copy of this vault made, which whoever uses it must not lose.

@@ -238,6 +238,29 @@ fn a_secret_that_may_not_live_for_a_day_is_not_made() {
 }
 
 #[test]
+fn under_a_ban_a_leaked_one_is_not_said_to_go() {
+    let stage = Stage::with_vault(ONE);
+    stage.run(&["apply", "--yes"]).exits(0);
+    let before = stage.app("contoso");
+    set_default(
+        &stage,
+        &secrets(&json!([{"restrictionType": "passwordAddition", "state": "enabled"}])),
+    );
+    let ran = stage
+        .run(&["rotate", "contoso", "--now", "--revoke-old", "--yes"])
+        .exits(1)
+        .says("forbids new client secrets")
+        .says("Until then what leaked goes on opening the app");
+    for word in ["this same run", "fill the SIEM"] {
+        assert!(!ran.stdout.contains(word), "{}", ran.stdout);
+    }
+    assert_eq!(stage.app("contoso"), before);
+    // Whoever does not say that it leaked is not advised to lock anybody out.
+    let ran = stage.run(&["rotate", "contoso", "--yes"]).exits(1);
+    assert!(!ran.stdout.contains("locked out"), "{}", ran.stdout);
+}
+
+#[test]
 fn a_policy_that_shows_only_when_an_app_is_restored_is_named_at_the_end() {
     let stage = Stage::with_vault(ONE);
     stage.run(&["apply", "--yes"]).exits(0);
