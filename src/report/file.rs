@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     plan::Plan,
-    status::{EvidenceKind, FacetName, State, Status, TenantStatus, WaitingFor},
+    status::{EvidenceKind, FacetName, Left, State, Status, TenantStatus, WaitingFor},
 };
 
 /// What a report file is.
@@ -89,7 +89,6 @@ pub fn make_folder(path: &Path) -> std::io::Result<()> {
     builder.create(path)
 }
 
-/// A facet in one word, with whose turn it is. What somebody said is never shown as proved.
 /// A report with a part before what it tells, in the words of its kind; nothing where it is no report
 /// of that kind. A table for a spreadsheet holds one kind of rows, so that one stays as it is.
 pub(super) fn with_part(
@@ -116,6 +115,7 @@ pub(super) fn with_part(
     }
 }
 
+/// A facet in one word, with whose turn it is. What somebody said is never shown as proved.
 fn facet_text(tenant: &TenantStatus, name: FacetName) -> String {
     let facet = tenant.facet(name);
     let state = match (facet.state, facet.evidence.kind) {
@@ -261,10 +261,11 @@ pub(super) fn fence(text: &str) -> String {
     "`".repeat(longest.max(2) + 1)
 }
 
-/// The status as CSV (RFC 4180): a line a tenant.
+/// The status as CSV (RFC 4180): a line a tenant, then a line for each thing that is left with a
+/// customer who was offboarded.
 pub fn status_csv(status: &Status, sandbox: bool) -> String {
     let mut text = String::from(
-        "tenant,name,tenantId,clientId,connector,state,registration,secret,consent,token,portal,access,needsPortalAuthorization,nextWho,nextWhat,link,consentLink,signInCommand,portalLink,sandbox,ends,endsWhat,endsCommand,notOurs\r\n",
+        "tenant,name,tenantId,clientId,connector,state,registration,secret,consent,token,portal,access,needsPortalAuthorization,nextWho,nextWhat,link,consentLink,signInCommand,portalLink,sandbox,ends,endsWhat,endsCommand,notOurs,left,leftSince,leftObjectId,leftEvidence,leftCommand\r\n",
     );
     for tenant in &status.tenants {
         let next = FacetName::ALL.into_iter().find_map(|n| tenant.facet(n).next_step.as_ref());
@@ -295,11 +296,64 @@ pub fn status_csv(status: &Status, sandbox: bool) -> String {
         fields.push(if sandbox { "yes" } else { "no" }.to_owned());
         fields.extend(forecast::fields(&status.due, &tenant.key, &status.place));
         fields.push(foreign::field(status, &tenant.key));
-        let line: Vec<_> = fields.iter().map(|field| csv_field(field)).collect();
-        text.push_str(&line.join(","));
-        text.push_str("\r\n");
+        fields.resize(fields.len() + LEFT_COLUMNS, String::new());
+        text.push_str(&csv_line(&fields));
+    }
+    for one in &status.left {
+        text.push_str(&csv_line(&left_fields(one, sandbox)));
     }
     text
+}
+
+/// How many columns speak of what is left with customers; a tenant of the fleet has nothing in them.
+const LEFT_COLUMNS: usize = 5;
+
+/// What is left with a customer, in the columns of a tenant: what nobody can know of one that is in
+/// no manifest stays empty.
+fn left_fields(left: &Left, sandbox: bool) -> Vec<String> {
+    let Left {
+        tenant,
+        name,
+        app: _,
+        app_name: _,
+        tenant_id,
+        client_id,
+        app_stays: _,
+        object_id,
+        since,
+        state,
+        evidence,
+        next_step,
+    } = left;
+    let mut fields = vec![
+        tenant.to_string(),
+        name.clone(),
+        tenant_id.to_string(),
+        client_id.to_string(),
+        String::new(),
+        "offboarded".to_owned(),
+    ];
+    fields.extend(FacetName::ALL.map(|_| String::new()));
+    fields.push("no".to_owned());
+    fields.extend([next_step.who.clone(), next_step.what.clone()]);
+    fields.extend(["link", "consentLink", "signInCommand", "portalLink"].map(|_| String::new()));
+    fields.push(if sandbox { "yes" } else { "no" }.to_owned());
+    fields.extend(["ends", "endsWhat", "endsCommand", "notOurs"].map(|_| String::new()));
+    let columns: [String; LEFT_COLUMNS] = [
+        state.as_str().to_owned(),
+        since.strftime("%Y-%m-%d").to_string(),
+        object_id.map_or_else(String::new, |id| id.to_string()),
+        evidence.what.clone(),
+        next_step.command.clone().unwrap_or_default(),
+    ];
+    fields.extend(columns);
+    fields
+}
+
+/// A line of a table, its end with it.
+pub(super) fn csv_line(fields: &[impl AsRef<str>]) -> String {
+    let fields: Vec<_> = fields.iter().map(|field| csv_field(field.as_ref())).collect();
+    format!("{}\r\n", fields.join(","))
 }
 
 /// A field in quotes where it needs them. One that a spreadsheet would take for a formula gets an
@@ -342,10 +396,12 @@ pub fn plan_csv(plan: &Plan) -> String {
         let granted = tenants.flat_map(|tenant| &tenant.steps);
         kinds.extend(granted.map(crate::plan::grant::Grant::kind));
         for kind in if kinds.is_empty() { vec![""] } else { kinds } {
-            let fields = [app.key.as_str(), &app.display_name, kind, &codes.join(" ")];
-            let line: Vec<_> = fields.iter().map(|field| csv_field(field)).collect();
-            text.push_str(&line.join(","));
-            text.push_str("\r\n");
+            text.push_str(&csv_line(&[
+                app.key.as_str(),
+                &app.display_name,
+                kind,
+                &codes.join(" "),
+            ]));
         }
     }
     text

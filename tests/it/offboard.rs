@@ -177,6 +177,7 @@ fn a_customer_goes_with_all_that_is_ours_and_only_what_is_named_stays() {
         assert_eq!((&left["tenant"], &left["clientId"]), (&json!("contoso"), &client));
         assert_eq!((&left["objectId"], &left["state"]), (&json!(principal), &json!("waiting")));
         stage.run(&["status"]).expect(0).says("Left with customers (1)");
+        in_a_spreadsheet(&stage, left);
         stage.run(&["explain", "contoso"]).expect(0).says("Remove \"Contoso SIEM MSSP Connector\"");
         let by = ["attest", "contoso", "--removed", "--by", "Dana", "--ticket", "T-7"];
         stage.run(&by).expect(0).says("was removed, says Dana, T-7");
@@ -187,6 +188,37 @@ fn a_customer_goes_with_all_that_is_ours_and_only_what_is_named_stays() {
         nothing.expect(64).says("nothing of ours is named as left with it");
         stage.run(&["offboard", "contoso", "--yes"]).expect(0).says("Nothing of contoso is left");
     }
+}
+
+/// What is left with a customer is a row of the table, beside the fleet's tenants.
+fn in_a_spreadsheet(stage: &Stage, left: &Value) {
+    let path = stage.manifest().parent().unwrap().join("status.csv");
+    stage.run(&["status", "--report", path.to_str().unwrap()]).expect(0);
+    let mut reader = csv::Reader::from_path(&path).unwrap();
+    let rows: Vec<std::collections::BTreeMap<String, String>> =
+        reader.deserialize().map(Result::unwrap).collect();
+    let keys: Vec<&str> = rows.iter().map(|row| row["tenant"].as_str()).collect();
+    assert_eq!(keys, ["wingtip", "contoso"]);
+    let (wingtip, contoso) = (&rows[0], &rows[1]);
+    for (column, member) in [
+        ("tenant", "tenant"),
+        ("name", "name"),
+        ("tenantId", "tenantId"),
+        ("clientId", "clientId"),
+        ("left", "state"),
+        ("leftObjectId", "objectId"),
+    ] {
+        assert_eq!(contoso[column], left[member].as_str().unwrap(), "{column}");
+    }
+    assert_eq!(contoso["leftEvidence"], left["evidence"]["what"].as_str().unwrap());
+    for (column, member) in [("nextWho", "who"), ("nextWhat", "what"), ("leftCommand", "command")] {
+        assert_eq!(contoso[column], left["nextStep"][member].as_str().unwrap(), "{column}");
+    }
+    assert_eq!(contoso["leftSince"], left["since"].as_str().unwrap()[..10]);
+    // It is no tenant of the fleet, and a tenant of the fleet is nothing that is left.
+    assert_eq!((contoso["state"].as_str(), contoso["access"].as_str()), ("offboarded", ""));
+    assert_eq!((wingtip["left"].as_str(), wingtip["leftCommand"].as_str()), ("", ""));
+    std::fs::remove_file(path).unwrap();
 }
 
 #[test]
