@@ -18,7 +18,8 @@ use super::{
 use crate::{
     failure::{Cause, Failure},
     ids::{AppKey, TenantKey},
-    plan::{Fate, Rotate, Wish, step::Target},
+    manifest::Credential,
+    plan::{AppPlan, Fate, Rotate, Wish, diagnostic::Code, step::Target},
     prove::Keeper,
     report::{apply as words, error::Trouble, plan::Extent},
     verdict::Verdict,
@@ -80,13 +81,20 @@ pub(super) async fn run(args: RotateArgs, mut common: Common) -> Result<Verdict,
     let rotate = Some(Rotate { old: BTreeSet::new(), fate });
     let wish = Wish { remove_foreign, rotate, ..Wish::default() };
     let mut reading = reading::read(&context, &vault, wish).await?;
+    let bare = without_secret(&context, &reading);
+    if !bare.is_empty() && bare.len() == reading.plan.apps.len() {
+        return Err(nothing_to_rotate(&context, &reading, &bare));
+    }
     show(&context, &reading, if full { Extent::Full } else { Extent::Short })?;
+    for app in &bare {
+        context.progress.say(&words::nothing_to_rotate(app));
+    }
     let (plan, signed) = (&reading.plan, Signed::Nothing);
     if let Some(verdict) = unconfirmed(&context, plan, &signed, WITH_YES).await? {
         return Ok(verdict);
     }
     let mut work = Work::begin(&mut context, &reading, "rotate").await;
-    work.outcome.failed.extend(absent(&reading));
+    work.outcome.failed.extend(absent(&reading, &bare));
     let plan = reading.plan.clone();
     work.carry_out(&context, &writer, &mut reading, plan, &Signed::Nothing).await?;
     let not_yet = proving::succeed(&context, &writer, &mut reading).await?;
@@ -124,14 +132,47 @@ fn whole_apps(context: &mut Context) {
         .collect();
 }
 
-/// Apps for which there is nothing to rotate.
-fn absent(reading: &Reading) -> BTreeMap<AppKey, Failure> {
+/// The apps that sign in without a secret, and have none of ours left that could go.
+fn without_secret(context: &Context, reading: &Reading) -> BTreeSet<AppKey> {
+    let wanted = |app: &AppPlan| Some(&context.manifest.apps.get(&app.key)?.credential);
+    let bare = reading.plan.apps.values().filter(|app| match wanted(app) {
+        Some(Credential::Federated(_)) => app.steps.is_empty(),
+        Some(Credential::Secret | Credential::Certificate) | None => false,
+    });
+    bare.map(|app| app.key.clone()).collect()
+}
+
+/// Nobody who was chosen has a secret: that is no run that went well.
+fn nothing_to_rotate(context: &Context, reading: &Reading, apps: &BTreeSet<AppKey>) -> Trouble {
+    let trouble = Trouble::new(Verdict::Usage, "there is no secret to rotate; nothing was changed");
+    let mut trouble = apps.iter().take(10).fold(trouble, |t, app| t.why(words::no_secret(app)));
+    if apps.len() > 10 {
+        trouble = trouble.why(format!("… {} more", apps.len() - 10));
+    }
+    // One of before may still open it, which is what somebody who rotates wants to know.
+    let diagnostics = reading.plan.apps.values().flat_map(|app| &app.diagnostics);
+    for left in diagnostics.filter(|one| one.code == Code::SecretsLeft).take(10) {
+        trouble = trouble.why(left.summary.clone());
+        trouble = trouble.next(left.hint.clone().unwrap_or_default());
+    }
+    if trouble.next.is_some() {
+        return trouble;
+    }
+    trouble.next(format!(
+        "whom such an app trusts stands in the manifest, under federated; {} shows what of it holds",
+        context.common.command("plan")
+    ))
+}
+
+/// Apps for which there is nothing to rotate yet, or any more.
+fn absent(reading: &Reading, bare: &BTreeSet<AppKey>) -> BTreeMap<AppKey, Failure> {
     let why = |target| match target {
         Target::Absent => Some("it does not exist yet"),
         Target::Deleted { .. } => Some("it was deleted"),
         Target::Existing { .. } | Target::Unknown => None,
     };
-    let absent = reading.plan.apps.values().filter_map(|app| {
+    let apps = reading.plan.apps.values().filter(|app| !bare.contains(&app.key));
+    let absent = apps.filter_map(|app| {
         let failure = Failure::new(Cause::Guard, why(app.target)?)
             .hint("tenantry apply brings it back, with a new secret");
         Some((app.key.clone(), failure))

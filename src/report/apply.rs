@@ -88,6 +88,19 @@ pub fn not_yet(apps: &BTreeMap<AppKey, Failure>) -> String {
     paper.into_text()
 }
 
+/// Why there is nothing to rotate of an app.
+pub fn no_secret(app: &AppKey) -> String {
+    format!("{app} signs in with a token of somebody whom it trusts (`credential: federated`)")
+}
+
+/// The same of one among others, which are rotated.
+pub fn nothing_to_rotate(app: &AppKey) -> String {
+    let mut paper = Paper::new(100);
+    let line = format!("{app}: there is no secret to rotate: {}", no_secret(app));
+    paper.say(0, Some(word(Ink::Wait, "note:")), &line);
+    paper.into_text()
+}
+
 /// How much was changed; nothing where nothing was.
 pub fn done(paper: &mut Paper, apps: usize, granted: usize, writes: u32) {
     if writes > 0 {

@@ -168,3 +168,59 @@ fn only_our_own_trust_is_changed_and_taken_away() {
         assert_eq!(stage.app("contoso")["passwordCredentials"].as_array().unwrap().len(), 1);
     }
 }
+
+#[test]
+fn who_has_no_secret_is_told_that_there_is_none_to_rotate() {
+    for vault in VAULTS {
+        let manifest = trusting(&issuer("soc")).replace(VAULTS[0], vault);
+        let stage = Stage::with_vault(&manifest);
+        let refused = |arguments: &[&str]| {
+            let ran = stage.run(arguments).exits(64);
+            let said = ran.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+            for word in
+                ["there is no secret to rotate", "contoso signs in", "`credential: federated`"]
+            {
+                assert!(said.contains(word), "{said}");
+            }
+        };
+        // Neither before it exists nor after.
+        refused(&["rotate", "contoso", "--yes"]);
+        stage.run(&["apply", "--yes"]).exits(0);
+        stage.sandbox.clear_requests();
+        refused(&["rotate", "contoso", "--yes"]);
+        refused(&["rotate", "--all", "--now", "--revoke-old", "--yes"]);
+        assert!(stage.sandbox.requests().iter().all(|request| request["graphWrite"] != true));
+        assert_eq!(subjects(&stage), ["soc"]);
+
+        // Beside one that has a secret it is no hindrance, and is said.
+        let credential = format!("credential: federated, federated: [{}]", issuer("soc"));
+        let both = ONE.replace("contoso.example}", &format!("contoso.example, {credential}}}"));
+        let adatum = "  adatum: {name: Adatum, domain: adatum.example}\n";
+        write_manifest(&stage, &format!("{both}{adatum}").replace(VAULTS[0], vault));
+        stage.run(&["apply", "--yes"]).exits(0);
+        let ran = stage.run(&["rotate", "--all", "--yes"]).exits(0);
+        assert!(ran.stderr.contains("contoso: there is no secret to rotate"), "{}", ran.stderr);
+        assert!(!ran.stderr.contains("adatum: there is no secret"), "{}", ran.stderr);
+        assert_eq!(stage.app("adatum")["passwordCredentials"].as_array().unwrap().len(), 2);
+        assert_eq!(stage.app("contoso")["passwordCredentials"], json!([]));
+    }
+}
+
+#[test]
+fn a_secret_of_before_that_still_opens_an_app_is_not_said_to_be_none() {
+    for vault in VAULTS {
+        let of = |manifest: &str| manifest.replace(VAULTS[0], vault);
+        let stage = Stage::with_vault(&of(ONE));
+        stage.run(&["apply", "--yes"]).exits(0);
+        write_manifest(&stage, &of(&trusting(&issuer("soc"))));
+        stage.run(&["apply", "--yes"]).exits(0);
+        let before = stage.app("contoso")["passwordCredentials"].clone();
+        assert_eq!(before.as_array().unwrap().len(), 1);
+        let leaked = ["rotate", "contoso", "--now", "--revoke-old", "--yes"];
+        let ran = stage.run(&leaked).exits(64);
+        let said = ran.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(said.contains("a client secret of ours can still open the app"), "{said}");
+        assert!(said.contains("Certificates & secrets"), "{said}");
+        assert_eq!(stage.app("contoso")["passwordCredentials"], before);
+    }
+}
