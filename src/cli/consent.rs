@@ -38,7 +38,7 @@ use crate::{
     prove::{self, Keeper},
     report::{
         apply::exit_line,
-        consent as words,
+        ci, consent as words,
         error::Trouble,
         paper::Paper,
         progress::{Bar, Phase},
@@ -140,6 +140,9 @@ pub(super) async fn run(args: ConsentArgs, mut common: Common) -> Result<Verdict
         exit_line(&mut paper, status, verdict);
         output::print(&format!("\n{}", paper.into_text()));
     }
+    let failed: Vec<_> = granted.failed_steps(&context.manifest).collect();
+    context.common.ending.annotate(ci::of_failures(&failed, &context.manifest));
+    context.common.ending.failed(failed);
     super::status::save(&context, status)?;
     context.close().await;
     Ok(verdict)

@@ -14,12 +14,11 @@ use uuid::Uuid;
 use super::output;
 use crate::{
     event::Event,
-    failure::Failure,
-    ids::{AppKey, FleetName},
+    ids::FleetName,
     report::{
         ci::{self, Annotation, Ci},
         error::Trouble,
-        failed::Failed,
+        failed::{Failed, FailedSteps},
         file::{self, Kind},
         ran::Ran,
     },
@@ -86,7 +85,7 @@ struct Known {
     /// Markdown for the run's page.
     summary: Option<String>,
     outputs: Vec<(&'static str, String)>,
-    failed: Vec<(AppKey, Failure)>,
+    failed: Vec<FailedSteps>,
     ran: Ran,
 }
 
@@ -168,8 +167,8 @@ impl Ending {
         ];
     }
 
-    /// Apps whose steps failed, for the report.
-    pub(super) fn failed(&self, failed: impl IntoIterator<Item = (AppKey, Failure)>) {
+    /// Whose steps failed, for the report.
+    pub(super) fn failed(&self, failed: Vec<FailedSteps>) {
         self.known().failed.extend(failed);
     }
 
@@ -224,7 +223,7 @@ impl Known {
             sandbox: self.sandbox,
             verdict,
             trouble,
-            apps: &self.failed,
+            steps: &self.failed,
         };
         if let Some((path, kind)) =
             self.report.as_ref().and_then(|path| Some((path, Kind::of(path).ok()?)))

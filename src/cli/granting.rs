@@ -11,6 +11,7 @@ use crate::{
     inventory::{Principals, Sight},
     manifest::Manifest,
     plan::Approved,
+    report::failed::FailedSteps,
 };
 
 /// What granting came to.
@@ -25,13 +26,12 @@ pub(super) struct Outcome {
 }
 
 impl Outcome {
-    /// Every failure, each with the app of its tenant.
-    pub(super) fn failed_apps(
-        &self,
-        manifest: &Manifest,
-    ) -> impl Iterator<Item = (AppKey, Failure)> {
-        let app = |key: &TenantKey| manifest.tenants.get(key).map(|tenant| tenant.app.clone());
-        self.failed.iter().filter_map(move |(key, why)| Some((app(key)?, why.clone())))
+    /// Every failure, each with its tenant and the app that was to be granted something.
+    pub(super) fn failed_steps(&self, manifest: &Manifest) -> impl Iterator<Item = FailedSteps> {
+        self.failed.iter().filter_map(|(key, failure)| {
+            let app = manifest.tenants.get(key)?.app.clone();
+            Some(FailedSteps { app, tenant: Some(key.clone()), failure: failure.clone() })
+        })
     }
 
     /// Adds what another round came to.

@@ -32,6 +32,7 @@ use crate::{
     report::{
         adopt as adopt_words, apply as words, ci,
         error::Trouble,
+        failed::FailedSteps,
         file,
         paper::Paper,
         plan::Extent,
@@ -271,10 +272,14 @@ impl Outcome {
         self.steps_done + self.grants.done
     }
 
-    /// Every failure, each with the app it concerns.
-    fn all_failed(&self, manifest: &Manifest) -> Vec<(AppKey, Failure)> {
-        let of_apps = self.failed.iter().map(|(key, why)| (key.clone(), why.clone()));
-        of_apps.chain(self.grants.failed_apps(manifest)).collect()
+    /// Every failure, each with the app or the tenant whose steps failed.
+    fn all_failed(&self, manifest: &Manifest) -> Vec<FailedSteps> {
+        let of_apps = self.failed.iter().map(|(app, failure)| FailedSteps {
+            app: app.clone(),
+            tenant: None,
+            failure: failure.clone(),
+        });
+        of_apps.chain(self.grants.failed_steps(manifest)).collect()
     }
 
     /// What whoever reads the end must know of steps that were done.

@@ -5,16 +5,34 @@ use serde_json::{Value, json};
 
 use super::{
     error::Trouble,
-    file::{Kind, csv_field, json_text, markdown_text, with_part},
+    file::{Kind, csv_line, json_text, markdown_text, with_part},
     html::{Document, Script, document},
     json::{FORMAT_VERSION, value},
     paper::clean,
 };
 use crate::{
     failure::Failure,
-    ids::{AppKey, FleetName},
+    ids::{AppKey, FleetName, TenantKey},
     verdict::Verdict,
 };
+
+/// Why the steps of somebody were not all done.
+#[derive(Debug, Clone)]
+pub struct FailedSteps {
+    /// The app that they are about.
+    pub app: AppKey,
+    /// The customer in whose directory they are taken; nobody where they are the app's own.
+    pub tenant: Option<TenantKey>,
+    /// Why.
+    pub failure: Failure,
+}
+
+impl FailedSteps {
+    /// Whose they are, as the manifest names it.
+    pub fn whose(&self) -> &str {
+        self.tenant.as_ref().map_or(self.app.as_str(), TenantKey::as_str)
+    }
+}
 
 /// A run that did not end well.
 #[derive(Debug)]
@@ -29,8 +47,8 @@ pub struct Failed<'r> {
     pub verdict: Verdict,
     /// The error that ended it, where one did.
     pub trouble: Option<&'r Trouble>,
-    /// The apps whose steps failed.
-    pub apps: &'r [(AppKey, Failure)],
+    /// Whose steps failed.
+    pub steps: &'r [FailedSteps],
 }
 
 impl Failed<'_> {
@@ -100,7 +118,8 @@ impl Failed<'_> {
                 format!("{file}:{}:{}: {}{hint}", place.line, place.column, mistake.sentence())
             }));
         }
-        lines.extend(self.apps.iter().map(|(app, failure)| format!("{app}: {}", failure.line())));
+        let failed = |one: &FailedSteps| format!("{}: {}", one.whose(), one.failure.line());
+        lines.extend(self.steps.iter().map(failed));
         lines
     }
 
@@ -111,9 +130,11 @@ impl Failed<'_> {
             document.get("mistakes").cloned().unwrap_or_default()
         });
         let apps: Vec<_> = self
-            .apps
+            .steps
             .iter()
-            .map(|(app, failure)| json!({ "app": app, "failure": value(failure) }))
+            .map(|FailedSteps { app, tenant, failure }| {
+                json!({ "app": app, "tenant": tenant, "failure": value(failure) })
+            })
             .collect();
         json!({
             "verb": self.verb,
@@ -146,34 +167,37 @@ impl Failed<'_> {
         }
     }
 
-    /// A line a mistake or a failed app, or one for the run.
+    /// A line a mistake, or each app and tenant whose steps failed, or one for the run.
     fn csv(&self) -> String {
         let mut text = String::from(
-            "verb,fleet,exitCode,what,app,file,line,column,status,code,requestId,next,sandbox\r\n",
+            "verb,fleet,exitCode,what,app,file,line,column,status,code,requestId,next,sandbox,tenant\r\n",
         );
-        let mut row =
-            |what: &str, app: &str, at: [String; 3], failure: Option<&Failure>, next: &str| {
-                let failed = |field: fn(&Failure) -> Option<String>| failure.and_then(field);
-                let [file, line, column] = at;
-                let fields = [
-                    self.verb.to_owned(),
-                    self.fleet.map_or_else(String::new, ToString::to_string),
-                    self.verdict.code().to_string(),
-                    what.to_owned(),
-                    app.to_owned(),
-                    file,
-                    line,
-                    column,
-                    failed(|f| f.status.map(|status| status.to_string())).unwrap_or_default(),
-                    failed(|f| f.code.clone()).unwrap_or_default(),
-                    failed(|f| f.request_id.clone()).unwrap_or_default(),
-                    next.to_owned(),
-                    if self.sandbox { "yes" } else { "no" }.to_owned(),
-                ];
-                let fields: Vec<_> = fields.iter().map(|field| csv_field(field)).collect();
-                text.push_str(&fields.join(","));
-                text.push_str("\r\n");
-            };
+        let mut row = |what: &str,
+                       whose: [&str; 2],
+                       at: [String; 3],
+                       failure: Option<&Failure>,
+                       next: &str| {
+            let [app, tenant] = whose;
+            let failed = |field: fn(&Failure) -> Option<String>| failure.and_then(field);
+            let [file, line, column] = at;
+            let fields = [
+                self.verb.to_owned(),
+                self.fleet.map_or_else(String::new, ToString::to_string),
+                self.verdict.code().to_string(),
+                what.to_owned(),
+                app.to_owned(),
+                file,
+                line,
+                column,
+                failed(|f| f.status.map(|status| status.to_string())).unwrap_or_default(),
+                failed(|f| f.code.clone()).unwrap_or_default(),
+                failed(|f| f.request_id.clone()).unwrap_or_default(),
+                next.to_owned(),
+                if self.sandbox { "yes" } else { "no" }.to_owned(),
+                tenant.to_owned(),
+            ];
+            text.push_str(&csv_line(&fields));
+        };
         let nowhere = || [String::new(), String::new(), String::new()];
         match self.trouble.map(|trouble| (trouble, trouble.mistakes())) {
             Some((_, Some(mistakes))) => {
@@ -182,20 +206,21 @@ impl Failed<'_> {
                     let file = place.file.to_string_lossy().into_owned();
                     let at = [file, place.line.to_string(), place.column.to_string()];
                     let help = mistake.help.as_deref().unwrap_or_default();
-                    row(&mistake.sentence(), "", at, None, help);
+                    row(&mistake.sentence(), ["", ""], at, None, help);
                 }
             }
             Some((trouble, None)) => {
                 let mut what = vec![trouble.what.clone()];
                 what.extend(trouble.why.iter().cloned());
                 let next = trouble.next.as_deref().unwrap_or_default();
-                row(&what.join(": "), "", nowhere(), trouble.failure(), next);
+                row(&what.join(": "), ["", ""], nowhere(), trouble.failure(), next);
             }
             None => {}
         }
-        for (app, failure) in self.apps {
+        for FailedSteps { app, tenant, failure } in self.steps {
             let next = failure.hint.as_deref().unwrap_or_default();
-            row(&failure.line(), app.as_str(), nowhere(), Some(failure), next);
+            let tenant = tenant.as_ref().map_or("", TenantKey::as_str);
+            row(&failure.line(), [app.as_str(), tenant], nowhere(), Some(failure), next);
         }
         text
     }

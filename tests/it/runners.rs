@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::stage::{MANIFEST, ONE, Ran, Stage, finish};
+use crate::stage::{HUMONGOUS, MANIFEST, ONE, Ran, Stage, finish};
 
 /// A manifest whose names are commands.
 const HOSTILE: &str = r###"version: 1
@@ -584,4 +584,53 @@ fn no_value_is_printed_into_a_pipelines_log_unless_it_is_meant() {
         let ran = step.run(&["export", "contoso", "--format", "env", "--reveal"]).exits(0);
         assert!(ran.stdout.contains(&secret));
     }
+}
+
+#[test]
+fn what_fails_in_a_customers_directory_is_shown_at_that_customer() {
+    const GRANTED: &str = r#"version: 1
+fleet: acme-soc
+home: {tenant: acme-soc.example, cloud: global}
+vault: {path: vault}
+defaults: {connector: defender-xdr, consent: {strategy: grant}}
+sharedApps:
+  siem-eu: {name: Acme SOC EU, redirectUris: ["https://siem.acme-soc.example/eu"]}
+tenants:
+  northwind: {name: Northwind Traders, domain: northwind.example, app: siem-eu}
+  humongous: {name: Humongous Insurance, domain: humongous.example, app: siem-eu}
+"#;
+    let stage = Stage::with_vault(GRANTED);
+    let refuse = || {
+        let fault = json!([{"operation": "servicePrincipal.create", "match": {"tenant": HUMONGOUS},
+                            "do": {"status": 403}}]);
+        stage.sandbox.add_faults(&fault).unwrap();
+    };
+    let line = 1 + GRANTED.lines().position(|line| line.starts_with("  humongous:")).unwrap();
+    let errors = |ran: &Ran, begins: &[&str], error: &str| -> Vec<String> {
+        only(ran, begins).into_iter().filter(|line| line.starts_with(error)).collect()
+    };
+    let applied = ["apply", "--yes", "--report", "report.json"];
+    // The first one makes the app and serves the other customer; the others do nothing that works.
+    for (arguments, code) in [(&applied[..], 4), (&applied, 5), (&["consent"], 1)] {
+        refuse();
+        let ran = github(&stage).run(arguments).exits(code);
+        let found = errors(&ran, OF_GITHUB, "::error ");
+        let begin = format!("::error file=manifest.yaml,line={line},col=");
+        assert_eq!(found.len(), 1, "{found:?}");
+        let one = &found[0];
+        assert!(one.starts_with(&begin) && one.contains("humongous%3A failed"), "{found:?}");
+
+        refuse();
+        let ran = azure(&stage).run(arguments).exits(if code == 4 { 5 } else { code });
+        let found = errors(&ran, OF_AZURE, "##vso[task.logissue type=error;");
+        let place = format!("sourcepath=manifest.yaml;linenumber={line};columnnumber=");
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].contains(&place) && found[0].contains("humongous: failed"), "{found:?}");
+        assert_eq!(stage.sandbox.unused_faults(), [] as [Value; 0]);
+    }
+    // Whoever reads the report learns which customer it was, too.
+    let text = std::fs::read_to_string(stage.path("report.json")).unwrap();
+    let failed = &serde_json::from_str::<Value>(&text).unwrap()["failed"]["apps"];
+    assert_eq!(failed.as_array().unwrap().len(), 1, "{failed}");
+    assert_eq!((&failed[0]["app"], &failed[0]["tenant"]), (&json!("siem-eu"), &json!("humongous")));
 }

@@ -2,14 +2,12 @@
 
 use super::{Annotation, Level};
 use crate::{
-    failure::Failure,
-    ids::AppKey,
     manifest::{Manifest, Mistakes, Place},
     plan::{
         Plan,
         diagnostic::{Diagnostic, Severity},
     },
-    report::{error::Trouble, status::worst},
+    report::{error::Trouble, failed::FailedSteps, status::worst},
     status::{FacetName, Overall, State, Status, TenantStatus},
 };
 
@@ -107,15 +105,21 @@ pub fn of_status(status: &Status, manifest: &Manifest) -> Vec<Annotation> {
     status.tenants.iter().filter_map(one).collect()
 }
 
-/// The steps that failed, each at its app.
-pub fn of_failures(failures: &[(AppKey, Failure)], manifest: &Manifest) -> Vec<Annotation> {
-    let one = |(app, failure): &(AppKey, Failure)| {
+/// The steps that failed, each at the app that it is about, or at the customer in whose directory it
+/// is taken.
+pub fn of_failures(failures: &[FailedSteps], manifest: &Manifest) -> Vec<Annotation> {
+    let one = |steps: &FailedSteps| {
+        let FailedSteps { app, tenant, failure } = steps;
         let mut message = failure.line();
         if let Some(hint) = &failure.hint {
             message.push_str(&format!("\nDo: {hint}"));
         }
-        let place = manifest.apps.get(app).map(|app| &app.place);
-        Annotation::new(Level::Error, &format!("{app}: failed"), &message, place)
+        let place = match tenant {
+            Some(tenant) => manifest.tenants.get(tenant).map(|tenant| &tenant.place),
+            None => manifest.apps.get(app).map(|app| &app.place),
+        };
+        let title = format!("{}: failed", steps.whose());
+        Annotation::new(Level::Error, &title, &message, place)
     };
     failures.iter().map(one).collect()
 }
