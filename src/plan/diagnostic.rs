@@ -103,6 +103,8 @@ codes! {
     TokenMayEnd = "sign-in-policies-may-end-token", Notice;
     /// An app of this fleet that the manifest no longer names.
     Orphaned = "orphaned", Warning;
+    /// A directory could not be read in which apps may be left that the manifest no longer names.
+    OrphansUnknown = "orphans-unknown", Notice;
     /// The app carries our mark, but this vault knows nothing of it.
     VaultLost = "vault-lost", Error;
     /// The app's record and secret were deleted from the key vault, and can be recovered.

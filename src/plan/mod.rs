@@ -332,6 +332,7 @@ pub fn plan(
         // Whoever asks for new secrets grants nothing by the way.
         tenants.values_mut().for_each(|tenant: &mut TenantPlan| tenant.steps.clear());
     }
+    diagnostics.extend(unseen::unread(seen, &apps, &tenants));
     let mut plan = Plan {
         fleet: manifest.fleet.clone(),
         home: seen.home,

@@ -1,7 +1,15 @@
-//! What the operator may not see of a directory.
+//! What the operator may not see of a directory, and the directories of which nothing was seen.
 
-use super::diagnostic::{Code, Diagnostic};
-use crate::inventory::{Inventory, Policies, Told};
+use std::collections::BTreeMap;
+
+use super::{
+    AppPlan, Seen, TenantPlan,
+    diagnostic::{Code, Diagnostic},
+};
+use crate::{
+    ids::{AppKey, TenantId, TenantKey},
+    inventory::{Inventory, Policies, Told},
+};
 
 /// What the operator may not see, said once for the directory.
 pub(super) fn unseen(inventory: &Inventory) -> Vec<Diagnostic> {
@@ -47,4 +55,37 @@ pub(super) fn unseen(inventory: &Inventory) -> Vec<Diagnostic> {
         );
     }
     unseen
+}
+
+/// The directories that could not be read and of which no app and no tenant of the plan says so: what
+/// carries our marks there and stands in the manifest no more is not known.
+pub(super) fn unread(
+    seen: &Seen,
+    apps: &BTreeMap<AppKey, AppPlan>,
+    tenants: &BTreeMap<TenantKey, TenantPlan>,
+) -> Vec<Diagnostic> {
+    let told = |directory: TenantId| {
+        apps.values().any(|app| app.directory == Some(directory))
+            || tenants.values().any(|tenant| tenant.directory == Some(directory))
+    };
+    let unread = seen.inventories.iter().filter(|(directory, _)| !told(**directory));
+    unread
+        .filter_map(|(directory, inventory)| {
+            let why = inventory.as_ref().err()?;
+            let which = if *directory == seen.home {
+                "the provider's directory".to_owned()
+            } else {
+                format!("directory {directory}")
+            };
+            let summary = format!(
+                "{which} could not be read, so apps of this fleet that are left there are unknown: {}",
+                why.line()
+            );
+            let diagnostic = Diagnostic::new(Code::OrphansUnknown, summary);
+            Some(match &why.hint {
+                Some(hint) => diagnostic.hint(hint.clone()),
+                None => diagnostic,
+            })
+        })
+        .collect()
 }

@@ -304,3 +304,57 @@ fn an_operator_may_be_somebody_else_in_customers_directories() {
     let without = stage.run(&["plan"]).exits(5);
     assert!(without.stderr.contains("customers"), "{}", without.stderr);
 }
+
+/// No right of the operator's is left in a directory.
+fn shut_out(stage: &Stage, tenant: &str) {
+    let operator = stage.sandbox.operator().client_id;
+    stage.change_world(|world| {
+        let directory = directory_mut(world, tenant);
+        let principals = directory["servicePrincipals"].as_array().unwrap();
+        let own = principals.iter().find(|one| one["appId"] == *operator).unwrap()["id"].clone();
+        let roles = directory["appRoleAssignments"].as_array_mut().unwrap();
+        roles.retain(|one| one["principalId"] != own);
+    });
+}
+
+#[test]
+fn where_nobody_could_look_for_what_is_left_is_said() {
+    let at_home = "  contoso: {name: Contoso, domain: contoso.example, layout: per-tenant}\n";
+    let stage = Stage::with_vault(&manifest(at_home));
+    stage.run(&["apply", "--yes"]).exits(0);
+    // One leaves whose app is the provider's, and one whose app is its own.
+    let (gone, kept) = WILLING.split_once('\n').unwrap();
+    assert!(gone.contains("northwind"));
+    std::fs::write(stage.path("manifest.yaml"), format!("{HEAD}{kept}")).unwrap();
+    let orphans = |ran: &Value| -> Vec<String> {
+        list(ran, "orphans").iter().map(|one| one["key"].as_str().unwrap().to_owned()).collect()
+    };
+    let unknown = |ran: &Value| -> Vec<String> {
+        let all = list(ran, "diagnostics").iter().filter(|one| one["code"] == "orphans-unknown");
+        all.map(|one| one["summary"].as_str().unwrap().to_owned()).collect()
+    };
+    let planned = stage.run(&["plan", "--json"]).exits(0).json();
+    assert_eq!(
+        (orphans(&planned), unknown(&planned).len()),
+        (vec!["northwind".into(), "contoso".into()], 0)
+    );
+
+    shut_out(&stage, NORTHWIND);
+    let planned = stage.run(&["plan", "--json"]).exits(0).json();
+    let why = unknown(&planned);
+    assert_eq!((orphans(&planned), why.len()), (vec!["contoso".into()], 1));
+    assert!(why[0].contains(&format!("directory {NORTHWIND} could not be read")), "{why:?}");
+    assert!(why[0].contains("Authorization_RequestDenied"), "{why:?}");
+
+    shut_out(&stage, HOME);
+    let planned = stage.run(&["plan", "--json"]).exits(0).json();
+    let why = unknown(&planned);
+    assert_eq!((orphans(&planned), why.len()), (vec![], 2));
+    assert!(why.iter().any(|why| why.contains("the provider's directory could not")), "{why:?}");
+    // Whoever applies reads it as well; nothing of it keeps the others from being served.
+    for verb in [&["plan"][..], &["apply", "--yes"]] {
+        let ran = stage.run(verb).exits(0);
+        let said = ran.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(said.contains("apps of this fleet that are left there are unknown"), "{said}");
+    }
+}
