@@ -5,7 +5,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::support::Stage;
+use crate::support::{Stage, list};
 
 /// A command in a terminal of its own; its process is in the file `pid` beside the manifest.
 pub(crate) fn in_terminal(stage: &Stage, args: &[&str]) -> Command {
@@ -87,6 +87,34 @@ fn on_a_narrow_terminal_every_key_is_whole_and_no_heading_is_broken() {
     for line in table.iter().filter(|line| !line.contains("://") && !line.contains("tenantry ")) {
         assert!(line.trim_end().chars().count() <= 60, "{line}\n{screen}");
     }
+}
+
+#[test]
+fn a_customer_goes_only_once_its_key_is_typed() {
+    let stage = Stage::new(ONE);
+    stage.apply().expect(0);
+    let before = stage.sandbox.world()["directories"].clone();
+    let (args, question) = (["offboard", "contoso"], "Type the key, contoso: ");
+    for wrong in ["\r", "yes\r", "y\r", "contos\r", "Contoso\r", "contoso contoso\r"] {
+        let (shown, code) = typed(&stage, &args, question, wrong);
+        assert_eq!(code, Some(1), "{wrong:?}: {shown}");
+        assert!(shown.contains("that was not the key; nothing was changed"), "{shown}");
+        assert_eq!(stage.sandbox.world()["directories"], before, "{wrong:?}");
+        stage.holds("contoso");
+    }
+    let (shown, code) = typed(&stage, &args, question, "contoso\r");
+    assert_eq!(code, Some(0), "{shown}");
+    // What goes was shown before it was asked about.
+    let (asked, done) = shown.split_once(question).unwrap();
+    assert!(asked.contains("Contoso"), "{asked}");
+    assert!(done.contains("Done: contoso is offboarded."), "{done}");
+    let home = stage.home();
+    let ours = |table: &str| {
+        let name = "tenantry-acme-soc--contoso";
+        list(&home, table).iter().filter(|app| app["uniqueName"] == name).count()
+    };
+    assert_eq!((ours("applications"), ours("deletedItems")), (0, 1));
+    assert_ne!(stage.run(&["reveal", "contoso"]).code, Some(0));
 }
 
 #[test]
