@@ -24,6 +24,7 @@ mod laws;
 mod letters;
 mod manifest;
 mod offboard;
+mod owned;
 mod owners;
 mod people;
 mod pipelines;

@@ -72,7 +72,7 @@ fn files(folder: &Path, found: &mut Vec<(String, String)>) {
 /// No file of the fleet, and nothing of ours in the world, holds any of these, but for what is
 /// excused.
 #[track_caller]
-fn nowhere(stage: &Stage, needles: &[String], excused: impl Fn(&str) -> bool) {
+pub(crate) fn nowhere(stage: &Stage, needles: &[String], excused: impl Fn(&str) -> bool) {
     let mut all = Vec::new();
     files(stage.manifest().parent().unwrap(), &mut all);
     let mut ours = our_part(stage);
@@ -111,7 +111,7 @@ fn names_leftovers(name: &str) -> bool {
 }
 
 /// Every id and value of an app and of its one tenant.
-fn traces(stage: &Stage, key: &str, tenant: &str) -> Vec<String> {
+pub(crate) fn traces(stage: &Stage, key: &str, tenant: &str) -> Vec<String> {
     let app = stage.app(key);
     let mut traces: Vec<String> =
         ["id", "appId"].iter().map(|id| app[*id].as_str().unwrap().to_owned()).collect();
