@@ -3,6 +3,7 @@
 use std::process::{Command, Stdio};
 
 use serde_json::json;
+use tenantry::sandbox::secret_hash;
 
 use crate::stage::{CONTOSO, MANIFEST, ONE, Stage, finish};
 
@@ -197,35 +198,83 @@ fn a_wrong_manifest_is_65_and_nobody_is_asked() {
     assert_eq!(stage.sandbox.requests().len(), 0);
 }
 
+/// A run that is told to stop when a request of that operation has come: how it ended, and both its
+/// streams.
+fn told_to_stop(
+    stage: &Stage,
+    arguments: &[&str],
+    operation: &str,
+    signal: &str,
+) -> (Option<i32>, String, String) {
+    stage.sandbox.clear_requests();
+    let mut command = stage.command(arguments);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().unwrap();
+    while !stage.sandbox.requests().iter().any(|r| r["operation"] == *operation) {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    let mut kill = Command::new("kill");
+    kill.arg(format!("-{signal}")).arg(child.id().to_string());
+    assert!(kill.status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
 #[test]
 fn a_signal_is_130_or_143_and_what_is_left_is_listed() {
     for (signal, code) in [("INT", 130), ("TERM", 143)] {
         let stage = Stage::with_vault(MANIFEST);
         let faults = json!([{"operation": "application.upsert", "do": {"slow": "1500ms"}}]);
         stage.sandbox.add_faults(&faults).unwrap();
-        let report = ["--parallelism", "1", "--report", "report.md"];
-        let mut command = stage.command(&["apply", "--yes"]);
-        command.args(report);
-        let child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let apply = ["apply", "--yes", "--parallelism", "1", "--report", "report.md"];
         // Told while the first app is being made.
-        while !stage.sandbox.requests().iter().any(|r| r["operation"] == "application.upsert") {
-            std::thread::sleep(std::time::Duration::from_millis(10));
-        }
-        let mut kill = Command::new("kill");
-        kill.arg(format!("-{signal}")).arg(child.id().to_string());
-        assert!(kill.status().unwrap().success());
-        let output = child.wait_with_output().unwrap();
-        let said = String::from_utf8(output.stdout).unwrap();
-        assert_eq!(output.status.code(), Some(code), "{said}");
+        let (ended, said, _) = told_to_stop(&stage, &apply, "application.upsert", signal);
+        assert_eq!(ended, Some(code), "{said}");
         assert!(said.contains("Not finished"), "{said}");
         let report = std::fs::read_to_string(stage.path("report.md")).unwrap();
         assert!(report.contains("create the app \\(interrupted\\)"), "{report}");
         stage.run(&["apply", "--yes"]).exits(0);
+    }
+}
+
+#[test]
+fn a_signal_inside_a_rotation_leaves_a_report_of_what_was_done_and_the_old_secret_in_use() {
+    let secrets = |stage: &Stage, key: &str| -> Vec<String> {
+        let mut all = stage.app(key)["passwordCredentials"].as_array().unwrap().clone();
+        all.sort_by_key(|secret| secret["startDateTime"].to_string());
+        all.iter().map(|secret| secret["secretHash"].as_str().unwrap().to_owned()).collect()
+    };
+    let used = |stage: &Stage, key: &str| {
+        secret_hash(stage.run(&["reveal", key]).exits(0).stdout.trim_end())
+    };
+    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+        let stage = Stage::with_vault(MANIFEST);
+        stage.run(&["apply", "--yes"]).exits(0);
+        let old = secrets(&stage, "adatum");
+        let faults = json!([{"operation": "application.addPassword", "do": {"slow": "1500ms"}}]);
+        stage.sandbox.add_faults(&faults).unwrap();
+        let rotate = ["rotate", "--all", "--yes", "--parallelism", "1", "--report", "report.md"];
+        let (ended, said, told) = told_to_stop(&stage, &rotate, "application.addPassword", signal);
+        assert_eq!(ended, Some(code), "{said}{told}");
+        // What was on its way was finished, and nothing else was begun.
+        let both = secrets(&stage, "adatum");
+        assert_eq!((both.len(), &both[0]), (2, &old[0]));
+        for key in ["contoso", "siem-eu", "tailspin"] {
+            assert_eq!(secrets(&stage, key).len(), 1, "{key}");
+        }
+        let words = said.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words.contains("Not finished (3) contoso, siem-eu, tailspin"), "{words}");
+        assert!(told.contains("adatum: the new secret is stored and not in use yet"), "{told}");
+        assert_eq!(used(&stage, "adatum"), old[0]);
+        let report = std::fs::read_to_string(stage.path("report.md")).unwrap();
+        assert!(report.contains("- **adatum**: client secret added"), "{report}");
+        let left = "- **contoso**: add a client secret \\(interrupted\\)";
+        assert!(report.contains(left), "{report}");
+        // The next run goes on where it stopped, and makes no third one.
+        stage.run(&["apply", "--yes"]).exits(0);
+        assert_eq!(secrets(&stage, "adatum"), both);
+        assert_eq!(used(&stage, "adatum"), both[1]);
     }
 }
 
@@ -235,18 +284,8 @@ fn a_signal_while_reading_ends_every_verb_as_that_signal() {
     let faults = json!([{"operation": "application.list", "times": 50, "do": {"slow": "20s"}}]);
     stage.sandbox.add_faults(&faults).unwrap();
     for verb in [&["plan"][..], &["status"], &["doctor"], &["apply", "--yes"]] {
-        stage.sandbox.clear_requests();
-        let mut command = stage.command(verb);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let child = command.spawn().unwrap();
-        while !stage.sandbox.requests().iter().any(|r| r["operation"] == "application.list") {
-            std::thread::sleep(std::time::Duration::from_millis(10));
-        }
-        let mut kill = Command::new("kill");
-        assert!(kill.arg("-TERM").arg(child.id().to_string()).status().unwrap().success());
-        let output = child.wait_with_output().unwrap();
-        assert_eq!(output.status.code(), Some(143), "{verb:?}");
-        let said = String::from_utf8(output.stderr).unwrap();
+        let (ended, _, said) = told_to_stop(&stage, verb, "application.list", "TERM");
+        assert_eq!(ended, Some(143), "{verb:?}");
         assert!(said.contains("nothing was changed"), "{verb:?}: {said}");
     }
 }
