@@ -17,7 +17,7 @@ use crate::{
     ids::{AppKey, ResourceId, TenantId, TenantKey, UniqueName},
     inventory::{FoundApp, Inventory, Policies, Rights, Sight},
     manifest::{ConsentStrategy, Layout, Tenant},
-    plan::{self, Needs, Plan, Resolved, Scope, Seen, Wish},
+    plan::{self, Fate, Needs, Plan, Resolved, Scope, Seen, Wish, secrets},
     report::error::Trouble,
     stop::Signal,
     vault::{Records, Vault},
@@ -79,8 +79,15 @@ async fn read_all(context: &Context, vault: &Vault, mut wish: Wish) -> Result<Re
         .await
         .map_err(|error| vault_trouble("the vault's records cannot be read", &error))?;
     if let Some(rotate) = &mut wish.rotate {
-        let held = records.values().flat_map(|record| record.secrets());
-        rotate.old.extend(held.map(|credential| credential.nonce.clone()));
+        for record in records.values() {
+            // What an earlier run made and nobody has tried yet is the new one that is asked for.
+            let new = match rotate.fate {
+                Fate::Retire => secrets::untried(record).map(|secret| &secret.nonce),
+                Fate::Revoked => None,
+            };
+            let held = record.secrets().map(|credential| &credential.nonce);
+            rotate.old.extend(held.filter(|nonce| Some(*nonce) != new).cloned());
+        }
     }
     let home = context.home().await.map_err(|failure| {
         let named = &context.manifest.home.tenant;

@@ -19,7 +19,12 @@ use crate::{
     failure::{Cause, Failure},
     ids::{AppKey, TenantKey},
     manifest::Credential,
-    plan::{AppPlan, Fate, Rotate, Wish, diagnostic::Code, step::Target},
+    plan::{
+        AppPlan, Fate, Rotate, Wish,
+        diagnostic::Code,
+        secrets,
+        step::{Step, Target},
+    },
     prove::Keeper,
     report::{apply as words, error::Trouble, plan::Extent},
     verdict::Verdict,
@@ -29,8 +34,8 @@ use crate::{
 ///
 /// Each chosen tenant's app gets a new secret, which is stored, shown to Entra ID in the customers'
 /// directories, and used only once it is accepted there. The old one stays for the overlap, and a
-/// later apply removes it. Nothing else of the apps is changed. Renewals need no rotate: apply makes
-/// them in time.
+/// later apply removes it. Where an earlier run made one that is not in use yet, this one goes on
+/// with that. Nothing else of the apps is changed. Renewals need no rotate: apply makes them in time.
 #[derive(Debug, Args)]
 pub(super) struct RotateArgs {
     /// The tenants' keys; --tenant and --label choose them too
@@ -89,6 +94,9 @@ pub(super) async fn run(args: RotateArgs, mut common: Common) -> Result<Verdict,
     for app in &bare {
         context.progress.say(&words::nothing_to_rotate(app));
     }
+    for app in gone_on_with(&reading, fate) {
+        context.progress.say(&words::goes_on(app));
+    }
     let (plan, signed) = (&reading.plan, Signed::Nothing);
     if let Some(verdict) = unconfirmed(&context, plan, &signed, WITH_YES).await? {
         return Ok(verdict);
@@ -130,6 +138,19 @@ fn whole_apps(context: &mut Context) {
         .filter(|tenant| scope.apps.contains(&tenant.app))
         .map(|tenant| tenant.key.clone())
         .collect();
+}
+
+/// The apps of which an earlier run has made the new secret that is asked for.
+fn gone_on_with(reading: &Reading, fate: Fate) -> impl Iterator<Item = &AppKey> {
+    let made = move |app: &&AppPlan| {
+        let untried = reading.seen.records.get(&app.key).and_then(secrets::untried);
+        let adds = app.steps.iter().any(|step| matches!(step, Step::AddSecret { .. }));
+        match fate {
+            Fate::Retire => untried.is_some() && !adds,
+            Fate::Revoked => false,
+        }
+    };
+    reading.plan.apps.values().filter(made).map(|app| &app.key)
 }
 
 /// The apps that sign in without a secret, and have none of ours left that could go.

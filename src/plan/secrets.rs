@@ -87,6 +87,14 @@ pub fn heir<'a>(
     record?.secrets().any(stands).then_some(newest)
 }
 
+/// The youngest secret, where it was made beside others and has not taken their place yet: what a run
+/// left that was cut, or that nobody answered.
+pub fn untried(record: &Record) -> Option<&CredentialRecord> {
+    let standing: Vec<_> = record.secrets().filter(|held| held.state.stands()).collect();
+    let youngest = standing.iter().max_by_key(|held| (held.born(), held.end))?;
+    (standing.len() > 1 && !youngest.is_settled()).then_some(*youngest)
+}
+
 fn has_value_of(record: &Record, secret: &FoundSecret) -> bool {
     record.secrets().any(|held| held.key_id == Some(secret.key_id) && held.state.has_value())
 }

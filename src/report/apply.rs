@@ -101,6 +101,16 @@ pub fn nothing_to_rotate(app: &AppKey) -> String {
     paper.into_text()
 }
 
+/// That the new secret which is asked for was made before.
+pub fn goes_on(app: &AppKey) -> String {
+    let mut paper = Paper::new(100);
+    let line = format!(
+        "{app}: an earlier run made a new secret, which is not in use yet: this run goes on with it"
+    );
+    paper.say(0, Some(word(Ink::Wait, "note:")), &line);
+    paper.into_text()
+}
+
 /// How much was changed; nothing where nothing was.
 pub fn done(paper: &mut Paper, apps: usize, granted: usize, writes: u32) {
     if writes > 0 {

@@ -478,6 +478,23 @@ fn home_mut(world: &mut Value) -> &mut Value {
     directories.iter_mut().find(|directory| directory["home"] == true).unwrap()
 }
 
+/// What the vault says of an app beside its values.
+pub(crate) fn record(stage: &Stage, key: &str) -> String {
+    match kind() {
+        VaultKind::Folder => fs::read_to_string(stage.vault().join(format!("{key}.age"))).unwrap(),
+        VaultKind::KeyVault => record_in_key_vault(&stage.sandbox.world(), &stage.unique_name(key)),
+    }
+}
+
+/// The same of a world's key vault, where it stands in the tags of the secret of that name.
+pub(crate) fn record_in_key_vault(world: &Value, name: &str) -> String {
+    let newest = list(&world["keyVaults"][0]["secrets"][name], "versions").last().unwrap();
+    let mut pieces: Vec<_> = newest["tags"].as_object().unwrap().iter().collect();
+    pieces.retain(|(name, _)| name.starts_with("record-"));
+    pieces.sort_by_key(|(name, _)| name.as_str());
+    pieces.iter().map(|(_, piece)| piece.as_str().unwrap()).collect()
+}
+
 /// The secrets on an app that carry our name.
 pub(crate) fn ours(app: &Value) -> Vec<&Value> {
     list(app, "passwordCredentials")

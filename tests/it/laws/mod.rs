@@ -1,5 +1,6 @@
 //! The laws of the specification, each by the real binary against a world that nobody can fool.
 
+mod cutting;
 mod histories;
 mod law1;
 mod law10;
@@ -9,6 +10,7 @@ mod law3;
 mod law4;
 mod law5;
 mod law6;
+mod rotating;
 
 use serde_json::json;
 

@@ -13,7 +13,7 @@ use crate::{
     stage::{
         CONTOSO, HOME, NORTHWIND, Stage, WOODGROVE, directory, directory_mut, in_key_vault, list,
     },
-    support::{Run, Running, VaultKind, until},
+    support::{Run, Running, VaultKind, record_in_key_vault, until},
 };
 
 const TAILSPIN: &str = "6f1c0f5e-0000-4000-8000-000000000003";
@@ -409,13 +409,7 @@ impl Theatre {
             let file = self.stage.path("vault").join(format!("{}.age", app.key()));
             return std::fs::read_to_string(file).unwrap();
         }
-        let world = self.stage.sandbox.world();
-        let secret = &world["keyVaults"][0]["secrets"][format!("{OURS}{}", app.key())];
-        let newest = list(secret, "versions").last().unwrap();
-        let mut pieces: Vec<_> = newest["tags"].as_object().unwrap().iter().collect();
-        pieces.retain(|(name, _)| name.starts_with("record-"));
-        pieces.sort_by_key(|(name, _)| name.as_str());
-        pieces.iter().map(|(_, piece)| piece.as_str().unwrap()).collect()
+        record_in_key_vault(&self.stage.sandbox.world(), &format!("{OURS}{}", app.key()))
     }
 
     /// Whatever others put there, on apps of ours or beside them, is as it was.
