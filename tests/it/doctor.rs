@@ -129,6 +129,11 @@ fn a_quota_that_the_manifest_would_break_is_told_before() {
         });
     };
     is(&examine(&stage, 0), "object quota", "works", "of 250 objects");
+    // An app in its customer's own directory counts there.
+    let elsewhere =
+        "  northwind: {name: Northwind Traders, domain: northwind.example, layout: in-tenant}";
+    std::fs::write(stage.path("manifest.yaml"), format!("{ONE}{elsewhere}\n")).unwrap();
+    is(&examine(&stage, 0), "object quota", "works", "this manifest adds 0");
     fill(230);
     is(&examine(&stage, 0), "object quota", "noted", "empty the bin");
     fill(270);

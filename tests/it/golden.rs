@@ -260,6 +260,11 @@ fn leaving() {
 }
 
 #[test]
+fn doctor() {
+    play("doctor.md");
+}
+
+#[test]
 fn rotate() {
     play("rotate.md");
 }
@@ -276,6 +281,7 @@ fn every_script_is_played() {
         names,
         [
             "colour.md",
+            "doctor.md",
             "first-run.md",
             "guards.md",
             "in-tenant.md",

@@ -17,6 +17,7 @@ use crate::{
     graph::{Owners, Publisher, Reader},
     ids::{AppKey, TenantId},
     inventory::FoundApp,
+    manifest::Layout,
     plan::marks::{self, Marked},
     report::plan::count,
     verdict::Verdict,
@@ -178,7 +179,15 @@ async fn quota(
     };
     let there: BTreeSet<AppKey> =
         apps.into_iter().flatten().filter_map(|app| key_of(context, app)).collect();
-    let to_come = context.scope.apps.iter().filter(|key| !there.contains(*key)).count();
+    // An app that its customer owns is made in that directory, and counts there.
+    let manifest = &context.manifest;
+    let wanted = context.scope.apps.iter().filter_map(|key| manifest.apps.get(key));
+    let to_come = wanted
+        .filter(|app| match app.layout {
+            Layout::PerTenant | Layout::Shared => !there.contains(&app.key),
+            Layout::InTenant => false,
+        })
+        .count();
     let found = format!(
         "it has made {made} apps, the bin included, of {QUOTA} objects that one without an \
          administrator's role may make; this manifest adds {to_come}"
