@@ -18,6 +18,7 @@ pub mod manual;
 pub mod marks;
 pub mod offboard;
 mod permit;
+mod pin;
 mod policies;
 pub mod remembered;
 mod retire;

@@ -4,9 +4,10 @@ use jiff::Timestamp;
 
 use super::{
     AppPlan, Seen, TenantPlan,
-    app::{changed, directory_unknown},
     diagnostic::{Code, Diagnostic},
-    grant, manual, remembered,
+    grant, manual,
+    pin::{changed, directory_unknown},
+    remembered,
     step::Target,
 };
 use crate::{
