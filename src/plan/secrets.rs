@@ -29,7 +29,7 @@ pub(super) struct Secrets {
     /// What is lost goes first, then comes at most one addition, then go those that have had their
     /// day.
     pub(super) steps: Vec<Step>,
-    /// Whether a secret is to be made, or one that works to go for its successor.
+    /// Whether a secret is to be made, or one that may work to go.
     pub(super) are_due: bool,
     /// Whether one of ours lives and stands already.
     stands: bool,
@@ -177,7 +177,7 @@ pub(super) fn decide(
     if let Some(reason) = reason {
         secrets.steps.push(Step::AddSecret { lifetime: rule.lifetime, reason, capped_by: None });
     }
-    secrets.are_due |= reason.is_some();
+    secrets.are_due |= lost || reason.is_some();
     let revoked = rotated.filter(|rotate| rotate.fate == Fate::Revoked).map(|rotate| &rotate.old);
     if let Some(record) = record {
         let is_there = |held: &CredentialRecord| is_there(held, found, now);
