@@ -1,104 +1,24 @@
 //! The stage of a history: one fleet with every layout, the real binary, and the hands of others.
 
-use std::time::Duration;
+use std::{sync::atomic::AtomicU32, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use reqwest::Method;
 use serde_json::{Value, json};
-use tenantry::sandbox::secret_hash;
+use tenantry::sandbox::{Opened, secret_hash};
 
-use super::{App, At, Policy, Tenant, Which, Work};
+use super::{App, At, Policy, Reader, Tenant, Which, Work, cast::manifest};
 use crate::{
-    laws::MANIFEST,
-    stage::{
-        CONTOSO, HOME, NORTHWIND, Stage, WOODGROVE, directory, directory_mut, in_key_vault, list,
-    },
+    people::paste,
+    stage::{HOME, Stage, directory, directory_mut, list},
     support::{Run, Running, VaultKind, record_in_key_vault, until},
 };
-
-const TAILSPIN: &str = "6f1c0f5e-0000-4000-8000-000000000003";
-const LUCERNE: &str = "6f1c0f5e-0000-4000-8000-000000000012";
 
 /// Begins the unique name of every app of the fleet.
 const OURS: &str = "tenantry-acme-soc--";
 
 /// How long a deleted app can be restored.
 const BIN: SignedDuration = SignedDuration::from_hours(24 * 30);
-
-impl App {
-    pub(super) const fn key(self) -> &'static str {
-        match self {
-            Self::Contoso => "contoso",
-            Self::Tailspin => "tailspin",
-            Self::SiemEu => "siem-eu",
-            Self::Northwind => "northwind",
-        }
-    }
-
-    /// The directory that it lives in.
-    const fn directory(self) -> &'static str {
-        match self {
-            Self::Contoso | Self::Tailspin | Self::SiemEu => HOME,
-            Self::Northwind => NORTHWIND,
-        }
-    }
-}
-
-impl Tenant {
-    pub(super) const fn app(self) -> App {
-        match self {
-            Self::Contoso => App::Contoso,
-            Self::Tailspin => App::Tailspin,
-            Self::Woodgrove | Self::Lucerne => App::SiemEu,
-            Self::Northwind => App::Northwind,
-        }
-    }
-
-    const fn key(self) -> &'static str {
-        match self {
-            Self::Contoso => "contoso",
-            Self::Tailspin => "tailspin",
-            Self::Woodgrove => "woodgrove",
-            Self::Lucerne => "lucerne",
-            Self::Northwind => "northwind",
-        }
-    }
-
-    const fn id(self) -> &'static str {
-        match self {
-            Self::Contoso => CONTOSO,
-            Self::Tailspin => TAILSPIN,
-            Self::Woodgrove => WOODGROVE,
-            Self::Lucerne => LUCERNE,
-            Self::Northwind => NORTHWIND,
-        }
-    }
-
-    /// What the manifest says of it.
-    const fn entry(self) -> &'static str {
-        match self {
-            Self::Contoso => "{name: Contoso, domain: contoso.example}",
-            Self::Tailspin => "{name: Tailspin Toys, domain: tailspin.example}",
-            Self::Woodgrove => "{name: Woodgrove Bank, domain: woodgrove.example, app: siem-eu}",
-            Self::Lucerne => "{name: Lucerne Publishing, domain: lucerne.example, app: siem-eu}",
-            Self::Northwind => {
-                "{name: Northwind Traders, domain: northwind.example, layout: in-tenant}"
-            }
-        }
-    }
-}
-
-impl Work {
-    fn arguments(self) -> Vec<&'static str> {
-        match self {
-            Self::Apply => vec!["apply", "--yes"],
-            Self::Rotate(tenant) => vec!["rotate", tenant.key(), "--yes"],
-            Self::Revoke(tenant) => {
-                vec!["rotate", tenant.key(), "--now", "--revoke-old", "--yes"]
-            }
-        }
-    }
-}
 
 /// What the world shows of an app.
 #[derive(Debug, Clone)]
@@ -122,6 +42,7 @@ struct Foreign {
 pub(super) struct Theatre {
     stage: Stage,
     vault: VaultKind,
+    reader: Reader,
     /// The tenants that are in the manifest.
     tenants: Vec<Tenant>,
     pub(super) policy: Policy,
@@ -135,13 +56,14 @@ pub(super) struct Theatre {
 }
 
 impl Theatre {
-    pub(super) fn open(vault: VaultKind) -> Self {
-        let stage = Stage::new(&manifest(vault, &Tenant::ALL));
+    pub(super) fn open(vault: VaultKind, reader: Reader) -> Self {
+        let stage = Stage::new(&manifest(vault, reader, &Tenant::ALL));
         stage.run(&["vault", "init"]).exits(0);
         let others = others(&stage.sandbox.world());
         Self {
             stage,
             vault,
+            reader,
             tenants: Tenant::ALL.to_vec(),
             policy: Policy::None,
             foreign: Vec::new(),
@@ -335,17 +257,40 @@ impl Theatre {
     }
 
     fn write_manifest(&self) {
-        let manifest = manifest(self.vault, &self.tenants);
+        let manifest = manifest(self.vault, self.reader, &self.tenants);
         std::fs::write(self.stage.path("manifest.yaml"), manifest).unwrap();
     }
 
     /// Into an app in its own directory a customer lets nobody: that is granted by us.
     pub(super) fn consents(&self, tenant: Tenant) {
         let Some(app) = self.live(tenant.app()) else { return };
+        if tenant == Tenant::Contoso && self.reader == Reader::Analyst {
+            return self.signs_in(tenant);
+        }
         let lets_in = principal(&self.stage.sandbox.world(), tenant, &app).is_some();
         if tenant.app().directory() == HOME && !lets_in {
             self.stage.consent(tenant.id(), tenant.app().key());
         }
+    }
+
+    /// The administrator follows the link, and then the analyst, where they are waited for.
+    fn signs_in(&self, tenant: Tenant) {
+        let sandbox = &self.stage.sandbox;
+        let status = Running::start(self.stage.command(&["status", "--json"])).wait();
+        let status: Value = serde_json::from_str(&status.stdout).unwrap();
+        let mut rows = list(&status, "tenants").iter();
+        let row = rows.find(|row| row["key"] == tenant.key());
+        if let Some(link) =
+            row.and_then(|row| row["facets"]["consent"]["nextStep"]["link"].as_str())
+        {
+            sandbox.open(link);
+        }
+        let command = self.stage.command(&["consent", tenant.key(), "--paste"]);
+        paste(command, &AtomicU32::new(0), |link| match sandbox.open(link) {
+            Opened::Landed(address) => address,
+            // No address: that is a sign-in that failed.
+            Opened::Shown(_) | Opened::Nobody => String::new(),
+        });
     }
 
     // What the world shows.
@@ -428,19 +373,6 @@ impl Theatre {
             assert!(secrets.contains(secret), "{secret} was touched: {secrets:?}\n{}", self.said);
         }
     }
-}
-
-fn manifest(vault: VaultKind, tenants: &[Tenant]) -> String {
-    let (head, _) = MANIFEST.split_once("tenants:\n").unwrap();
-    let mut text = match vault {
-        VaultKind::Folder => head.to_owned(),
-        VaultKind::KeyVault => in_key_vault(head),
-    };
-    text.push_str("tenants:\n");
-    for tenant in tenants {
-        text.push_str(&format!("  {}: {}\n", tenant.key(), tenant.entry()));
-    }
-    text
 }
 
 fn now(world: &Value) -> Timestamp {

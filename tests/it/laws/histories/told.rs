@@ -14,7 +14,7 @@ use super::{
 /// # Panics
 /// Where the law does not hold: says after which act, and what.
 pub(super) fn tell(history: &History) {
-    let mut theatre = Theatre::open(history.vault);
+    let mut theatre = Theatre::open(history.vault, history.reader);
     let first = Act::Run(Work::Apply);
     for (nth, act) in [first].iter().chain(&history.acts).enumerate() {
         said_of(&format!("act {nth}, {act:?}"), || step(&mut theatre, *act));
@@ -74,7 +74,10 @@ fn step(theatre: &mut Theatre, act: Act) {
         }
         Act::Set(policy) => theatre.set(policy),
         Act::Moves(tenant) => theatre.moves(tenant),
-        Act::Consents(tenant) => theatre.consents(tenant),
+        Act::Consents(tenant) => ours(theatre, &[], |theatre| {
+            theatre.consents(tenant);
+            Vec::new()
+        }),
     }
 }
 
