@@ -82,6 +82,27 @@ fn each_missing_right_is_named_with_the_way_to_it() {
 }
 
 #[test]
+fn a_greater_right_is_as_good_as_the_lesser_ones_within_it() {
+    let stage = Stage::with_vault(ONE);
+    stage.without(&["Application.ReadWrite.OwnedBy"]);
+    stage.empower(&["Application.ReadWrite.All"]);
+    let document = examine(&stage, 0);
+    assert_eq!(document["rights"]["missing"], json!([]));
+    let within = "within Application.ReadWrite.All";
+    is(&document, "Application.ReadWrite.OwnedBy", "works", within);
+}
+
+#[test]
+fn what_the_operator_lacks_in_a_customers_directory_is_a_row_of_its_own() {
+    let own = ONE.replace("tenants:\n", "tenants:\n  proseware: {name: Proseware, domain: proseware.example, layout: in-tenant}\n  northwind: {name: Northwind Traders, domain: northwind.example, layout: in-tenant}\n");
+    let stage = Stage::with_vault(&own);
+    let document = examine(&stage, 1);
+    is(&document, "northwind's directory", "works", "grant app roles");
+    is(&document, "proseware's directory", "missing", "cannot grant app roles");
+    is(&document, "proseware's directory", "missing", "AppRoleAssignment.ReadWrite.All");
+}
+
+#[test]
 fn power_that_nothing_needs_is_said() {
     let stage = Stage::with_vault(ONE);
     stage.empower(&["Application.ReadWrite.All", "Directory.Read.All"]);

@@ -358,3 +358,27 @@ fn where_nobody_could_look_for_what_is_left_is_said() {
         assert!(said.contains("apps of this fleet that are left there are unknown"), "{said}");
     }
 }
+
+#[test]
+fn a_key_that_was_renamed_makes_no_second_app_in_its_customers_directory() {
+    let stage = Stage::with_vault(&manifest(""));
+    stage.run(&["apply", "--yes"]).exits(0);
+    let before = stage.sandbox.world()["directories"].clone();
+    let renamed = manifest("").replace("  northwind: {", "  north: {");
+    std::fs::write(stage.path("manifest.yaml"), renamed).unwrap();
+    let planned = stage.run(&["plan", "--json", "--tenant", "north"]).exits(0).json();
+    let app = &list(&planned, "apps")[0];
+    assert_eq!(app["diagnostics"][0]["code"], "renamed-key", "{app:#}");
+    assert_eq!(app["steps"], json!([]));
+    stage.run(&["apply", "--yes", "--tenant", "north"]).exits(1);
+    assert_eq!(stage.sandbox.world()["directories"], before);
+}
+
+#[test]
+fn nothing_is_granted_where_the_link_is_the_way() {
+    let link = manifest("").replace("defaults:\n", "defaults:\n  consent: {strategy: link}\n");
+    let stage = Stage::with_vault(&link);
+    stage.run(&["apply", "--yes", "--tenant", "northwind"]).exits(0);
+    stage.run(&["consent", "northwind"]).exits(0);
+    assert_eq!(granted_to(&stage, NORTHWIND, "northwind").unwrap(), [] as [String; 0]);
+}
