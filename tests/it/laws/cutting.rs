@@ -11,10 +11,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::support::{Kept, Run, Running, Stage, until};
-
-/// How many stages work side by side.
-const STAGES: usize = 3;
+use crate::support::{Kept, Run, Running, Stage, VaultKind, kind, stages, until};
 
 /// A run that is cut, and what is asked of what it leaves.
 pub(super) trait Scene: Copy + Send + Sync {
@@ -121,7 +118,7 @@ pub(super) fn all(scene: impl Scene, cuts: Vec<Cut>) {
     let next = AtomicUsize::new(0);
     let failed: Mutex<Vec<String>> = Mutex::default();
     thread::scope(|scope| {
-        for _ in 0..STAGES {
+        for _ in 0..stages() {
             scope.spawn(|| {
                 let theatre = Theatre::open(scene);
                 theatre.stage.run(theatre.run).expect(0);
@@ -132,6 +129,7 @@ pub(super) fn all(scene: impl Scene, cuts: Vec<Cut>) {
                         let run = theatre.cut(*cut);
                         was_cut(*cut, &run);
                         theatre.stage.all_faults_fired();
+                        theatre.stage.outlive_claims();
                         let Theatre { stage, world: before, .. } = &theatre;
                         scene.judge(&Cutting { stage, before, clean: &clean });
                     }));
@@ -155,8 +153,21 @@ pub(super) fn requests(scene: impl Scene) -> usize {
     theatre.stage.asked().len()
 }
 
+/// A cut at every write of the vault, of which a folder's must see as many as `least`. Every write of
+/// a key vault is a request, and cut as one.
+pub(super) fn at_writes(scene: impl Scene, least: usize) -> Vec<Cut> {
+    match kind() {
+        VaultKind::KeyVault => Vec::new(),
+        VaultKind::Folder => {
+            let writes = writes(scene);
+            assert!(writes >= least, "{writes} writes where there should be {least}");
+            (1..=writes).map(Cut::AtWrite).collect()
+        }
+    }
+}
+
 /// How many writes of the vault it makes: found by dying later and later, until a run lives.
-pub(super) fn writes(scene: impl Scene) -> usize {
+fn writes(scene: impl Scene) -> usize {
     let theatre = Theatre::open(scene);
     let lives = |k: usize| {
         theatre.begin_again();

@@ -14,7 +14,7 @@ use tenantry::sandbox::{Opened, Options};
 
 use crate::{
     people::{paste, states, tenant},
-    support::{Kept, Run, Running, Stage, directory_mut, kill, list},
+    support::{Kept, Run, Running, Stage, directory_mut, kill, list, stages},
 };
 
 /// One tenant of each connector.
@@ -35,9 +35,6 @@ const KEYS: [&str; 3] = ["contoso", "fabrikam", "wingtip"];
 /// The one whose analyst signs in.
 const DELEGATED: &str = "wingtip";
 const WINGTIP: &str = "6f1c0f5e-0000-4000-8000-000000000008";
-
-/// How many stages work side by side.
-const STAGES: usize = 2;
 
 /// What is cut.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -195,7 +192,7 @@ fn all(phase: Phase, cuts: impl FnOnce(usize) -> Vec<Cut>) {
     let cuts = cuts(requests);
     let (next, failed) = (AtomicUsize::new(0), Mutex::<Vec<String>>::default());
     thread::scope(|scope| {
-        for first in [Some(first)].into_iter().chain((1..STAGES).map(|_| None)) {
+        for first in [Some(first)].into_iter().chain((1..stages()).map(|_| None)) {
             let (next, failed, cuts, clean) = (&next, &failed, &cuts, &clean);
             scope.spawn(move || {
                 let theatre = first.unwrap_or_else(|| Theatre::open(phase));
@@ -204,6 +201,7 @@ fn all(phase: Phase, cuts: impl FnOnce(usize) -> Vec<Cut>) {
                         theatre.begin_again();
                         theatre.cut(*cut);
                         theatre.stage.sandbox.clear_faults();
+                        theatre.stage.outlive_claims();
                         assert_eq!(told(&theatre.heal()), *clean);
                         theatre.stage.run(&["tokens", "refresh"]).expect(0);
                     }));
