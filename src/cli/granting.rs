@@ -10,7 +10,7 @@ use crate::{
     ids::{AppKey, TenantId, TenantKey},
     inventory::{Principals, Sight},
     manifest::Manifest,
-    plan::Approved,
+    plan::{Approved, step::Step},
     report::failed::FailedSteps,
 };
 
@@ -45,6 +45,7 @@ impl Outcome {
 }
 
 /// The apps that can be granted something: those whose own steps are all done, or that had none.
+/// Only owners that could not be added hold nothing up: no grant stands on them.
 pub(super) fn grantees(
     approved: &Approved,
     ended: &BTreeMap<AppKey, Ended>,
@@ -56,6 +57,12 @@ pub(super) fn grantees(
         }
         (Some(Ended::Done(_)) | None, Some(client)) => {
             Some(Grantee { client, age: ObjectAge::Settled })
+        }
+        (Some(Ended::Failed { step: _, failure: _, done, found: Some(found) }), target)
+            if app.steps.iter().skip(*done).all(|step| matches!(step, Step::AddOwner { .. })) =>
+        {
+            let age = target.map_or(ObjectAge::JustMade, |_| ObjectAge::Settled);
+            Some(Grantee { client: found.client_id, age })
         }
         (
             Some(Ended::PlanAgain { .. } | Ended::Failed { .. } | Ended::Interrupted { .. }) | None,

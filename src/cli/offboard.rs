@@ -92,8 +92,9 @@ pub(super) async fn run(args: OffboardArgs, mut common: Common) -> Result<Verdic
     let reading = read(&context, &writer, &args).await?;
     let left = lefts(&context, &reading, &args.key);
     let home = context.manifest.home.tenant.clone();
+    let place = context.common.place();
     let planned = |width| {
-        let mut paper = Paper::new(width);
+        let mut paper = Paper::new(width).at(place.clone());
         words::plan(&mut paper, &home, &reading.plan, &left);
         paper
     };
@@ -136,7 +137,7 @@ pub(super) async fn run(args: OffboardArgs, mut common: Common) -> Result<Verdic
         None => words::explain(paper, &reading.plan.fleet, &left),
     };
     if !context.common.json {
-        let mut paper = Paper::new(stdout_width());
+        let mut paper = Paper::new(stdout_width()).at(context.common.place());
         after(&mut paper);
         output::print(&paper.into_text());
     }

@@ -161,7 +161,7 @@ fn verdict(args: &PlanArgs, context: &Context, reading: &Reading) -> Result<Verd
 
 /// A plan as it stands on the screen.
 pub(super) fn text(context: &Context, reading: &Reading, extent: Extent, width: usize) -> String {
-    let mut paper = Paper::new(width);
+    let mut paper = Paper::new(width).at(context.common.place());
     words::write(&mut paper, &context.manifest, &reading.plan, reading.requests, extent);
     if let Some(Ahead { as_of, due }) = &reading.plan.ahead {
         forecast::write(&mut paper, due, *as_of, &context.common.place());

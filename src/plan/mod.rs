@@ -33,7 +33,7 @@ mod wish;
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use self::{
     diagnostic::{Code, Diagnostic, Severity},
@@ -176,7 +176,7 @@ pub struct TenantPlan {
 }
 
 /// An app of this fleet that the manifest no longer names.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Orphan {
     /// The key in its marks.

@@ -145,7 +145,7 @@ const OF_A_FLEET: &[&str] = &[
 ];
 
 /// Puts the flags that lead to a fleet behind every verb of ours in a text that has none yet.
-fn placed(text: &str, place: &str) -> String {
+pub(super) fn placed(text: &str, place: &str) -> String {
     if place.is_empty() || text.contains(place) {
         return text.to_owned();
     }

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::{
     forecast, foreign,
     letter::letters,
+    orphans,
     paper::clean,
     plan::count,
     status::{last_line_text, worst},
@@ -190,6 +191,7 @@ pub fn status_markdown(status: &Status, sandbox: bool) -> String {
     }
     text.push_str(&forecast::markdown(&status.due, status.as_of, &status.place));
     text.push_str(&foreign::markdown(status));
+    text.push_str(&orphans::markdown(status));
     for (title, name, person) in [
         ("Admin consent", FacetName::Consent, Some(WaitingFor::CustomerAdmin)),
         ("Sign-in", FacetName::Token, Some(WaitingFor::Analyst)),

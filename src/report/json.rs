@@ -93,8 +93,19 @@ fn tenant(tenant: &TenantPlan) -> Value {
 
 /// The status of every tenant as JSON.
 pub fn status(status: &Status, sandbox: bool) -> Value {
-    let Status { fleet, home, as_of, shard, partial, tenants, due, foreign: _, left, place } =
-        status;
+    let Status {
+        fleet,
+        home,
+        as_of,
+        shard,
+        partial,
+        tenants,
+        due,
+        foreign: _,
+        orphans,
+        left,
+        place,
+    } = status;
     document(
         fleet,
         json!({
@@ -106,6 +117,7 @@ pub fn status(status: &Status, sandbox: bool) -> Value {
             "partial": partial,
             "tenants": value(tenants),
             "foreign": foreign::value(status),
+            "orphans": value(orphans),
             "leftovers": value(left),
             "summary": value(&status.summary()),
         }),

@@ -16,6 +16,7 @@ pub mod incidents;
 pub mod json;
 pub mod letter;
 pub mod offboard;
+mod orphans;
 pub mod pages;
 pub mod paper;
 pub mod plan;

@@ -93,13 +93,29 @@ pub fn shortened(text: &str, most: usize) -> String {
 #[derive(Debug)]
 pub struct Paper {
     width: usize,
+    /// The flags that lead the commands on it to their fleet.
+    place: String,
     text: String,
 }
 
 impl Paper {
     /// A page of a width; 40 columns at least.
     pub fn new(width: usize) -> Self {
-        Self { width: width.max(40), text: String::new() }
+        Self { width: width.max(40), place: String::new(), text: String::new() }
+    }
+
+    /// The same where commands in advice shall reach the fleet that these flags lead to: whoever
+    /// reads them pastes them.
+    #[must_use]
+    pub fn at(mut self, place: String) -> Self {
+        self.place = place;
+        self
+    }
+
+    /// Advice, wrapped as other text is.
+    pub fn advise(&mut self, indent: usize, mark: Option<Word>, text: &str) {
+        let text = super::error::placed(text, &self.place);
+        self.say(indent, mark, &text);
     }
 
     /// The width.

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::paper::{Ink, Paper, Word, shortened, word};
+use super::{
+    orphans,
+    paper::{Ink, Paper, Word, shortened, word},
+};
 use crate::{
     connector::api_name,
     manifest::Manifest,
@@ -83,19 +86,8 @@ pub fn write(paper: &mut Paper, manifest: &Manifest, plan: &Plan, requests: u32,
         write_warnings(paper, plan);
     }
     for orphan in &plan.orphans {
-        let place = if orphan.directory == plan.home {
-            String::new()
-        } else {
-            format!(" in directory {}", orphan.directory)
-        };
-        paper.say(
-            2,
-            Some(word(Ink::Wait, "?")),
-            &format!(
-                "{}  app \"{}\" ({}){place} is of this fleet and stands in the manifest no more; it stays until tenantry offboard {}",
-                orphan.key, orphan.display_name, orphan.client_id, orphan.key
-            ),
-        );
+        let text = format!("{}  {}", orphan.key, orphans::sentence(orphan, plan.home));
+        paper.advise(2, Some(word(Ink::Wait, "?")), &text);
     }
     for diagnostic in &plan.diagnostics {
         write_diagnostic(paper, 2, None, diagnostic);
@@ -432,9 +424,9 @@ pub(super) fn write_diagnostic(
         Severity::Notice => word(Ink::Dim, "·"),
     };
     let whose = whose.map_or_else(String::new, |key| format!("{key}: "));
-    paper.say(indent, Some(mark), &format!("{whose}{}", diagnostic.summary));
+    paper.advise(indent, Some(mark), &format!("{whose}{}", diagnostic.summary));
     if let Some(hint) = diagnostic.hint.as_ref().filter(|_| diagnostic.severity != Severity::Notice)
     {
-        paper.say(indent + 2, None, hint);
+        paper.advise(indent + 2, None, hint);
     }
 }

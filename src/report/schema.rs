@@ -161,6 +161,7 @@ pub fn plan() -> Value {
                 "shard": or_null(text()),
                 "reissue": { "type": "boolean" },
                 "removeForeign": { "type": "boolean" },
+                "orphans": list(orphan()),
                 "diagnostics": list(diagnostic()),
                 "asOf": moment(),
                 "due": list(due()),
@@ -175,6 +176,19 @@ fn summary_of_plan() -> Value {
             "add": count(), "change": count(), "remove": count(), "grant": count(),
             "unchanged": count(),
             "unreadable": count(), "blocked": count(), "manual": count(),
+        }),
+        json!({}),
+    )
+}
+
+/// An app of the fleet that the manifest names no more.
+fn orphan() -> Value {
+    object(
+        json!({
+            "key": text(),
+            "directory": guid(),
+            "displayName": text(),
+            "clientId": guid(),
         }),
         json!({}),
     )
@@ -459,6 +473,7 @@ pub fn status() -> Value {
                 "shard": or_null(text()),
                 "due": list(due()),
                 "foreign": list(foreign()),
+                "orphans": list(orphan()),
                 "leftovers": list(left()),
                 "changes": list(change),
                 "changesSince": or_null(moment()),

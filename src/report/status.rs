@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::{
-    forecast, foreign,
+    forecast, foreign, orphans,
     paper::{Ink, Paper, Word, shortened, word},
     plan::count,
 };
@@ -82,6 +82,7 @@ pub fn write(paper: &mut Paper, status: &Status) {
         paper.line(4, &[word(Ink::Plain, command)]);
     }
     foreign::write(paper, status);
+    orphans::write(paper, status);
     operator(paper, status);
     consent(paper, status);
     sign_in(paper, status);

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::{Foreign, Left, Status, TenantStatus, worst_first};
 use crate::{
     ids::{FleetName, TenantId, TenantKey},
-    plan::forecast::Due,
+    plan::{Orphan, forecast::Due},
     shard::Shard,
 };
 
@@ -33,6 +33,8 @@ pub struct Part {
     due: Vec<Due>,
     #[serde(default)]
     foreign: Vec<Foreign>,
+    #[serde(default)]
+    orphans: Vec<Orphan>,
     #[serde(default)]
     leftovers: Vec<Left>,
 }
@@ -110,7 +112,7 @@ pub fn merge(parts: Vec<(String, Part)>, place: String) -> Result<Merged, NotMer
     let Some((first, head)) = parts.first().cloned() else { return Err(NotMerged::Nothing) };
     let (mut tenants, mut seen) = (Vec::new(), BTreeMap::<TenantKey, String>::new());
     let (mut as_of, mut shards, mut due) = (head.as_of, Vec::new(), Vec::new());
-    let (mut foreign, mut left) = (Vec::new(), Vec::new());
+    let (mut foreign, mut orphans, mut left) = (Vec::new(), Vec::new(), Vec::new());
     for (file, part) in parts {
         if part.format_version != FORMAT_VERSION {
             return Err(NotMerged::Version { file, version: part.format_version });
@@ -130,6 +132,7 @@ pub fn merge(parts: Vec<(String, Part)>, place: String) -> Result<Merged, NotMer
         as_of = as_of.min(part.as_of);
         due.extend(part.due);
         foreign.extend(part.foreign);
+        orphans.extend(part.orphans);
         left.extend(part.leftovers);
         for tenant in part.tenants {
             if let Some(first) = seen.insert(tenant.key.clone(), file.clone()) {
@@ -144,6 +147,9 @@ pub fn merge(parts: Vec<(String, Part)>, place: String) -> Result<Merged, NotMer
     worst_first(&mut tenants);
     due.sort();
     foreign.sort();
+    // Every shard may have seen the same.
+    orphans.sort();
+    orphans.dedup();
     let Part { fleet, home, sandbox, .. } = head;
     let status = Status {
         fleet,
@@ -154,6 +160,7 @@ pub fn merge(parts: Vec<(String, Part)>, place: String) -> Result<Merged, NotMer
         tenants,
         due,
         foreign,
+        orphans,
         left,
         place,
     };

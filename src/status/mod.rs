@@ -44,7 +44,7 @@ use crate::{
     ids::{ClientId, FleetName, ResourceId, TenantId, TenantKey},
     manifest::{Manifest, NamedPermission},
     plan::{
-        Plan, Seen,
+        Orphan, Plan, Seen,
         forecast::{Due, forecast},
     },
     shard::Shard,
@@ -404,6 +404,8 @@ pub struct Status {
     pub due: Vec<Due>,
     /// What others put on our apps.
     pub foreign: Vec<Foreign>,
+    /// Apps of ours that the manifest names no more.
+    pub orphans: Vec<Orphan>,
     /// What is left with customers that were offboarded, where it was asked for.
     pub left: Vec<Left>,
     /// The flags that lead a command to the same fleet in the same place.
@@ -509,6 +511,7 @@ pub fn status(
         tenants,
         due,
         foreign: foreign::of(manifest, plan),
+        orphans: plan.orphans.clone(),
         left: Vec::new(),
         place,
     }
@@ -575,10 +578,12 @@ impl Status {
             || self.tenants.iter().any(|t| t.facets.values().any(|f| f.state == State::Expiring))
     }
 
-    /// Keeps only these tenants, and what is to be renewed or is not ours on their apps.
+    /// Keeps only these tenants, and what is to be renewed or is not ours on their apps; what is of
+    /// nobody in the manifest is of none of them.
     pub fn keep(&mut self, keys: &[TenantKey]) {
         self.tenants.retain(|tenant| keys.contains(&tenant.key));
         self.due.retain(|due| due.tenants.iter().any(|key| keys.contains(key)));
+        self.orphans.clear();
         self.foreign.retain(|one| one.tenants.iter().any(|key| keys.contains(key)));
     }
 

@@ -192,6 +192,29 @@ fn a_right_that_is_lost_between_plan_and_grant_fails_one_tenant_and_leaves_it_th
 }
 
 #[test]
+fn an_owner_that_cannot_be_added_holds_no_grant_up() {
+    let owned = HEAD
+        .replace("defaults:\n", "defaults:\n  owners: [6f1c0f5e-0005-4000-8000-000000000001]\n");
+    let stage = Stage::with_vault(&owned);
+    for round in ["made by this run", "there already"] {
+        stage.run(&["apply", "--yes"]).exits(4);
+        assert_eq!(granted_to(&stage, NORTHWIND, "northwind").unwrap().len(), 2, "{round}");
+        assert_eq!(granted_to(&stage, HUMONGOUS, "siem-eu").unwrap().len(), 1, "{round}");
+        // Somebody takes the grants away, so that the next run has some to make.
+        for (tenant, key) in [(NORTHWIND, "northwind"), (HUMONGOUS, "siem-eu")] {
+            let app = client(&stage, key);
+            stage.change_world(|world| {
+                let there = directory_mut(world, tenant);
+                let ours = list(there, "servicePrincipals").iter().find(|one| one["appId"] == app);
+                let ours = ours.unwrap()["id"].clone();
+                let grants = there["appRoleAssignments"].as_array_mut().unwrap();
+                grants.retain(|grant| grant["principalId"] != ours);
+            });
+        }
+    }
+}
+
+#[test]
 fn what_somebody_granted_meanwhile_is_as_good() {
     let stage = Stage::with_vault(HEAD);
     // A connection is cut after a grant had its effect: the next run finds it there.

@@ -258,8 +258,22 @@ fn who_left_the_manifest_is_orphaned_in_its_own_directory() {
     let planned = stage.run(&["plan", "--json"]).exits(0).json();
     let orphan = &planned["orphans"][0];
     assert_eq!((&orphan["clientId"], &orphan["directory"]), (&json!(app), &json!(NORTHWIND)));
-    let shown = stage.run(&["plan"]).exits(0);
-    assert!(shown.stdout.contains(NORTHWIND), "{}", shown.stdout);
+    for command in ["plan", "status"] {
+        let shown = stage.run(&[command]).exits(0).stdout;
+        let shown = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(shown.contains(&format!("in directory {NORTHWIND} is of this fleet")), "{shown}");
+        // The command in it leads to the same fleet.
+        assert!(
+            shown.contains("tenantry offboard -f manifest.yaml --cloud world/cloud.yaml northwind"),
+            "{shown}"
+        );
+    }
+    for (file, says) in [("s.md", "## No longer in the manifest (1)"), ("s.html", "<h2>No longer")]
+    {
+        stage.run(&["status", "--report", file]).exits(0);
+        let text = std::fs::read_to_string(stage.path(file)).unwrap();
+        assert!(text.contains(says) && text.contains(&app), "{text}");
+    }
 }
 
 #[test]

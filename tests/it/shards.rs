@@ -78,6 +78,15 @@ fn the_parts_of_a_plan_are_the_whole_plan_and_no_app_is_in_two() {
     assert!(parts.iter().all(|part| part.len() > 5), "{parts:?}");
     assert_eq!(parts.iter().map(BTreeSet::len).sum::<usize>(), keys(&whole).len());
     assert_eq!(parts.into_iter().flatten().collect::<BTreeSet<_>>(), keys(&whole));
+    // A status tells of it too, and once, as a whole or put together again.
+    let status = stage.run(&["status", "--json"]).exits(0).json();
+    assert_eq!(status["orphans"], whole["orphans"]);
+    let files = SHARDS.map(|shard| format!("{}.json", &shard[..1]));
+    for (shard, file) in SHARDS.iter().zip(&files) {
+        stage.run(&["status", "--shard", shard, "--report", file]).exits(0);
+    }
+    let merged = ["status", "--merge", &files[0], &files[1], &files[2], "--json"];
+    assert_eq!(stage.run(&merged).exits(0).json()["orphans"], whole["orphans"]);
     for wrong in ["0/3", "4/3", "x", "1/2000"] {
         stage.run(&["plan", "--shard", wrong]).exits(64);
     }

@@ -125,20 +125,25 @@ fn needed(manifest: &Manifest, scope: &Scope, kind: IdentityKind) -> Vec<Right> 
     rights
 }
 
-/// What the operator needs in customers' directories
-/// (<https://learn.microsoft.com/en-us/graph/permissions-grant-via-msgraph>).
+/// What the operator needs in customers' directories: to enter an app of the provider's there takes
+/// more than to make one of the customer's own
+/// (<https://learn.microsoft.com/en-us/graph/permissions-grant-via-msgraph>,
+/// <https://learn.microsoft.com/en-us/graph/api/serviceprincipal-post-serviceprincipals>).
 fn in_customers(manifest: &Manifest, scope: &Scope) -> BTreeSet<&'static str> {
     let mut rights = BTreeSet::new();
     for tenant in scope.tenants.iter().filter_map(|key| manifest.tenants.get(key)) {
         let Some(app) = manifest.apps.get(&tenant.app) else { continue };
-        if tenant.layout == Layout::InTenant {
+        let own = tenant.layout == Layout::InTenant;
+        if own {
             rights.extend([OWN_APPS.name, READ_APPS.name, READ_POLICIES.name]);
         }
         match tenant.consent.strategy {
             ConsentStrategy::Link | ConsentStrategy::Browser => continue,
             ConsentStrategy::Grant => {}
         }
-        rights.insert(OWN_APPS.name);
+        if !own {
+            rights.insert(ALL_APPS.name);
+        }
         for permission in &app.permissions {
             rights.insert(match permission.kind {
                 PermissionKind::Application => "AppRoleAssignment.ReadWrite.All",
@@ -189,7 +194,7 @@ pub(super) fn judge(manifest: &Manifest, scope: &Scope, held: &Held<'_>) -> (Rig
     }
     let least: BTreeSet<_> = needed.iter().map(|right| right.name).collect();
     let in_customers = in_customers(manifest, scope);
-    let more = beyond(identity, &least);
+    let more = beyond(identity, &least.union(&in_customers).copied().collect());
     let listed =
         |names: &BTreeSet<&'static str>| names.iter().copied().collect::<Vec<_>>().join(", ");
     checks.push(noted("least rights for this manifest", listed(&least)));
@@ -212,7 +217,7 @@ pub(super) fn judge(manifest: &Manifest, scope: &Scope, held: &Held<'_>) -> (Rig
 
 /// What is held and nothing here needs. A person's tool asks for what it likes: what counts for
 /// people are their roles.
-fn beyond(identity: &Identity, least: &BTreeSet<&'static str>) -> BTreeSet<String> {
+fn beyond(identity: &Identity, needed: &BTreeSet<&'static str>) -> BTreeSet<String> {
     match identity.kind {
         IdentityKind::Person => BTreeSet::new(),
         IdentityKind::App => identity
@@ -220,7 +225,7 @@ fn beyond(identity: &Identity, least: &BTreeSet<&'static str>) -> BTreeSet<Strin
             .iter()
             .filter(|role| {
                 let name = role.as_str();
-                !least.contains(name) && !OF_EVERYBODY.contains(&name) && !OF_INIT.contains(&name)
+                !needed.contains(name) && !OF_EVERYBODY.contains(&name) && !OF_INIT.contains(&name)
             })
             .cloned()
             .collect(),
@@ -314,12 +319,30 @@ mod tests {
         let (grant, _) = rights("consent: {strategy: grant}", IdentityKind::App, &[]);
         let wanted = [
             "AppRoleAssignment.ReadWrite.All",
-            "Application.ReadWrite.OwnedBy",
+            "Application.ReadWrite.All",
             "DelegatedPermissionGrant.ReadWrite.All",
         ];
         assert_eq!(grant.in_customers, BTreeSet::from(wanted));
+        // An app that the operator made there is its own; what is granted to it is granted by us.
+        let wanted = [
+            "AppRoleAssignment.ReadWrite.All",
+            "Application.Read.All",
+            "Application.ReadWrite.OwnedBy",
+            "DelegatedPermissionGrant.ReadWrite.All",
+            "Policy.Read.ApplicationConfiguration",
+        ];
         let (theirs, _) = rights("layout: in-tenant", IdentityKind::App, &[]);
-        assert!(theirs.in_customers.contains("Policy.Read.ApplicationConfiguration"));
+        assert_eq!(theirs.in_customers, BTreeSet::from(wanted));
+    }
+
+    #[test]
+    fn what_customers_directories_need_is_not_too_much() {
+        let held =
+            ["Application.ReadWrite.OwnedBy", "AppRoleAssignment.ReadWrite.All", "Mail.Read"];
+        let (grant, _) = rights("consent: {strategy: grant}", IdentityKind::App, &held);
+        assert_eq!(grant.more, BTreeSet::from(["Mail.Read".to_owned()]));
+        let (link, _) = rights("connector: graph-security", IdentityKind::App, &held);
+        assert!(link.more.contains("AppRoleAssignment.ReadWrite.All"), "{:?}", link.more);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use maud::{Markup, html};
 use super::{Document, Script, cards, document, parts};
 use crate::{
     report::{
-        forecast, foreign,
+        forecast, foreign, orphans,
         paper::clean,
         status::{capital, facet_word, last_line_text, overall_word, person, worst},
     },
@@ -25,8 +25,19 @@ pub(super) const COLUMNS: [FacetName; 6] = [
 
 /// The status as a file that is whole in itself.
 pub fn status(status: &Status, sandbox: bool) -> String {
-    let Status { fleet, home, as_of, shard: _, partial: _, tenants, due, foreign: _, left, place } =
-        status;
+    let Status {
+        fleet,
+        home,
+        as_of,
+        shard: _,
+        partial: _,
+        tenants,
+        due,
+        foreign: _,
+        orphans: _,
+        left,
+        place,
+    } = status;
     let body = html! {
         @if sandbox { (parts::sandbox_note()) }
         header {
@@ -39,6 +50,7 @@ pub fn status(status: &Status, sandbox: bool) -> String {
             @if tenants.is_empty() { p { "No tenants." } } @else { (grid(status)) }
             (forecast::markup(due, *as_of, place))
             (foreign::markup(status))
+            (orphans::markup(status))
             (people(status))
             (with_customers(left))
         }
@@ -322,6 +334,15 @@ mod tests {
         }
     }
 
+    fn orphan() -> crate::plan::Orphan {
+        crate::plan::Orphan {
+            key: "gone".parse().unwrap(),
+            directory: "6f1c0f5e-0000-4000-8000-000000000100".parse().unwrap(),
+            display_name: HOSTILE.to_owned(),
+            client_id: "6f1c0f5e-0000-4000-8000-000000000101".parse().unwrap(),
+        }
+    }
+
     fn report(tenants: Vec<TenantStatus>) -> String {
         status(
             &Status {
@@ -333,6 +354,7 @@ mod tests {
                 tenants,
                 due: Vec::new(),
                 foreign: vec![foreign()],
+                orphans: vec![orphan()],
                 left: Vec::new(),
                 place: String::new(),
             },
