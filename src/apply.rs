@@ -17,22 +17,23 @@ use jiff::{SignedDuration, Timestamp};
 
 pub use self::granting::{GrantEnd, Granted, Grantee, grant};
 use crate::{
+    entra::make_certificate,
     event::{Event, Events},
     failure::{Cause, Failure},
-    graph::{ObjectAge, Patch, Upserted, Writer, Writers},
+    graph::{NewKey, ObjectAge, Patch, Upserted, Writer, Writers},
     ids::{AppKey, ClientId, CredentialName, KeyId, Nonce, UniqueName},
     inventory::{FoundApp, FoundFederated, FoundSecret},
     lifetime::Lifetime,
     plan::{
-        AppPlan, Approved,
+        AppPlan, Approved, federated, kinds,
         secrets::is_there,
         step::{Edit, Step},
     },
     registration::Registration,
     stop::{PATIENCE, Stop},
     vault::{
-        AuditEntry, CredentialKind, CredentialRecord, CredentialState, Record, TenantRecord,
-        VaultError, VaultWriter,
+        AuditEntry, CredentialKind, CredentialRecord, CredentialState, Federation, Record,
+        TenantRecord, VaultError, VaultWriter,
     },
 };
 
@@ -240,9 +241,9 @@ fn forget(record: &mut Record) {
     }
 }
 
-/// Whether a secret was made under this nonce.
-fn is_named(secret: &FoundSecret, nonce: &Nonce) -> bool {
-    let name = secret.display_name.as_deref().and_then(|name| name.parse::<CredentialName>().ok());
+/// Whether a secret or a certificate was made under this nonce.
+fn is_named(found: &FoundSecret, nonce: &Nonce) -> bool {
+    let name = found.display_name.as_deref().and_then(|name| name.parse::<CredentialName>().ok());
     name.is_some_and(|name| name.nonce == *nonce)
 }
 
@@ -289,28 +290,28 @@ impl<'a> Course<'a> {
         }
         let now = writer.server_time().unwrap_or_else(Timestamp::now);
         let made = |nonce: &Nonce| {
-            found.is_some_and(|found| found.secrets.iter().any(|secret| is_named(secret, nonce)))
+            let all = found.into_iter().flat_map(|app| app.secrets.iter().chain(&app.certificates));
+            all.into_iter().any(|one| is_named(one, nonce))
         };
         record.forget_intents(made, now);
         // What somebody removed at Microsoft is not handed out any more, even where it was proved and
         // its successor is not yet. Its value stays: a listing may be wrong, and nobody tells it twice.
-        for credential in record.secrets_mut() {
+        for credential in record.own_mut() {
             let usable =
                 matches!(credential.state, CredentialState::Stored | CredentialState::Proved);
-            let shown = found.is_none_or(|found| is_there(credential, &found.secrets, now));
+            let shown = found.is_none_or(|app| is_there(credential, Some(app), now));
             if usable && !shown {
                 credential.state = CredentialState::Retiring;
                 credential.since = Some(now);
             }
         }
-        let makes_secret = app.steps.iter().any(|step| matches!(step, Step::AddSecret { .. }));
-        let intent = makes_secret.then(Nonce::fresh);
-        if let Some(nonce) = &intent {
-            record.credentials.push(CredentialRecord::intended(
-                nonce.clone(),
-                CredentialKind::Secret,
-                now,
-            ));
+        let intent = app.steps.iter().find_map(kinds::made_by).map(|kind| (Nonce::fresh(), kind));
+        if let Some((nonce, kind)) = &intent {
+            record.credentials.push(CredentialRecord::intended(nonce.clone(), *kind, now));
+        }
+        let intent = intent.map(|(nonce, _)| nonce);
+        if app.steps.iter().any(federated::changes_trust) {
+            record.federated = Federation::Untried;
         }
         if stale {
             hands.vault.drop_values(&record).await?;
@@ -336,9 +337,21 @@ impl<'a> Course<'a> {
                 }
             }
             Step::RemoveSecret { key_id, nonce, .. } => {
-                self.remove_secret(*key_id, nonce.as_ref(), hands).await?;
+                let object = self.object()?;
+                if self.shows(CredentialKind::Secret, *key_id) {
+                    self.writer.remove_secret(object, *key_id).await?;
+                }
+                self.forget(*key_id, nonce.as_ref(), hands).await?;
             }
             Step::AddSecret { lifetime, .. } => self.add_secret(*lifetime, hands).await?,
+            Step::RemoveCertificate { key_id, nonce, .. } => {
+                let object = self.object()?;
+                if self.shows(CredentialKind::Certificate, *key_id) {
+                    self.writer.remove_certificate(object, *key_id).await?;
+                }
+                self.forget(*key_id, nonce.as_ref(), hands).await?;
+            }
+            Step::AddCertificate { lifetime, .. } => self.add_certificate(*lifetime, hands).await?,
             Step::AddFederated { name, trusts } => {
                 let object = self.object()?;
                 let made = self.writer.add_federated(object, name, trusts, self.age).await?;
@@ -367,6 +380,32 @@ impl<'a> Course<'a> {
             }
         }
         Ok(Next::Step)
+    }
+
+    /// Whether the directory shows a credential: what somebody removed there before us is only
+    /// forgotten.
+    fn shows(&self, kind: CredentialKind, key_id: KeyId) -> bool {
+        let found = kinds::found(self.found.as_ref(), kind);
+        self.found.is_none() || found.iter().any(|one| one.key_id == key_id)
+    }
+
+    /// Forgets a credential that is removed, after the directory did: a value that nobody holds any
+    /// more could not be recognised there.
+    async fn forget(
+        &mut self,
+        key_id: KeyId,
+        nonce: Option<&Nonce>,
+        hands: &Hands<'_>,
+    ) -> Result<(), Halt> {
+        if let Some(found) = &mut self.found {
+            found.secrets.retain(|secret| secret.key_id != key_id);
+            found.certificates.retain(|certificate| certificate.key_id != key_id);
+        }
+        if let Some(nonce) = nonce {
+            self.record.credentials.retain(|credential| credential.nonce != *nonce);
+            hands.vault.drop_values(&self.record).await?;
+        }
+        Ok(())
     }
 
     /// Changes what is known of the app's federated credentials.
@@ -437,28 +476,34 @@ impl<'a> Course<'a> {
         Ok(())
     }
 
-    /// The directory first: a value that nobody holds any more could not be recognised there.
-    async fn remove_secret(
-        &mut self,
-        key_id: KeyId,
-        nonce: Option<&Nonce>,
-        hands: &Hands<'_>,
-    ) -> Result<(), Halt> {
+    /// Makes a certificate here; its key goes from this process's memory into the vault and nowhere
+    /// else.
+    async fn add_certificate(&mut self, lifetime: Lifetime, hands: &Hands<'_>) -> Result<(), Halt> {
         let object = self.object()?;
-        let shown = self
-            .found
-            .as_ref()
-            .is_none_or(|found| found.secrets.iter().any(|secret| secret.key_id == key_id));
-        // What somebody removed there before us is only forgotten.
-        if shown {
-            self.writer.remove_secret(object, key_id).await?;
+        let nonce = self.intent.clone().ok_or_else(|| {
+            Failure::new(Cause::Guard, "the vault has no intent for this certificate")
+        })?;
+        let name = CredentialName { vault: hands.vault.id(), nonce: nonce.clone() };
+        let now = self.writer.server_time().unwrap_or_else(Timestamp::now);
+        let whole = |at: Timestamp| Timestamp::from_second(at.as_second()).unwrap_or(at);
+        let full = lifetime.after(now);
+        let (start, end) = (whole(now), whole(full.checked_sub(MARGIN).unwrap_or(full)));
+        let called = name.to_string();
+        let made = tokio::task::spawn_blocking(move || make_certificate(&called, start, end))
+            .await
+            .unwrap_or_else(|_| Err(Failure::new(Cause::Guard, "no certificate was made")))?;
+        let key_id = KeyId::from_uuid(uuid::Uuid::new_v4());
+        let new = NewKey { key_id, name: &name, start, end, public: &made.public };
+        self.writer.add_certificate(object, &new, self.age).await?;
+        if let Some(credential) = self.record.credential_mut(&nonce) {
+            credential.state = CredentialState::Stored;
+            credential.key_id = Some(key_id);
+            (credential.start, credential.end) = (Some(start), Some(end));
         }
+        hands.vault.store_value(&self.record, &nonce, &made.kept).await?;
         if let Some(found) = &mut self.found {
-            found.secrets.retain(|secret| secret.key_id != key_id);
-        }
-        if let Some(nonce) = nonce {
-            self.record.credentials.retain(|credential| credential.nonce != *nonce);
-            hands.vault.drop_values(&self.record).await?;
+            let (display_name, start, end) = (Some(name.to_string()), Some(start), Some(end));
+            found.certificates.push(FoundSecret { key_id, display_name, start, end });
         }
         Ok(())
     }
@@ -471,30 +516,11 @@ impl<'a> Course<'a> {
 
     /// Writes the audit's line and says that the step is done.
     async fn account(&self, step: &Step, hands: &Hands<'_>) -> Result<(), Halt> {
-        let secret = match step {
-            Step::AddSecret { .. } => {
-                self.intent.as_ref().and_then(|nonce| self.record.credential(nonce))
-            }
-            Step::RestoreApplication { .. }
-            | Step::CreateApplication { .. }
-            | Step::PatchApplication { .. }
-            | Step::RemoveSecret { .. }
-            | Step::AddFederated { .. }
-            | Step::UpdateFederated { .. }
-            | Step::RemoveFederated { .. }
-            | Step::AddOwner { .. } => None,
-        };
-        let key_id = match step {
-            Step::RemoveSecret { key_id, .. } => Some(*key_id),
-            Step::AddSecret { .. } => secret.and_then(|secret| secret.key_id),
-            Step::RestoreApplication { .. }
-            | Step::CreateApplication { .. }
-            | Step::PatchApplication { .. }
-            | Step::AddFederated { .. }
-            | Step::UpdateFederated { .. }
-            | Step::RemoveFederated { .. }
-            | Step::AddOwner { .. } => None,
-        };
+        let made = kinds::made_by(step)
+            .and(self.intent.as_ref())
+            .and_then(|nonce| self.record.credential(nonce));
+        let removed = kinds::removed_by(step).map(|(key_id, _)| key_id);
+        let key_id = removed.or_else(|| made?.key_id);
         let mut entry = AuditEntry::new(Timestamp::now(), hands.who, hands.verb)
             .step(step.kind())
             .app(&self.app.key);
@@ -523,7 +549,7 @@ impl<'a> Course<'a> {
             step: step.kind(),
             client_id: self.record.client_id,
             key_id,
-            ends: secret.and_then(|secret| secret.end),
+            ends: made.and_then(|made| made.end),
         });
         Ok(())
     }

@@ -76,7 +76,7 @@ pub enum Event {
         /// Why, in a word: `an earlier step failed`, `interrupted`.
         because: &'static str,
     },
-    /// A new secret was shown where its app is known.
+    /// A new secret, certificate or trust was shown where its app is known.
     SecretTried {
         /// Whose.
         app: AppKey,

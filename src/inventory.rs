@@ -16,7 +16,7 @@ use crate::{
     registration::{Audience, Federated, PermissionKind, RedirectUri, Registration},
 };
 
-/// A client secret as a directory shows it: everything but its value.
+/// A client secret or a certificate as a directory shows it: everything but its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoundSecret {
     /// `keyId`
@@ -53,8 +53,8 @@ pub struct FoundApp {
     pub registration: Registration,
     /// Its client secrets.
     pub secrets: Vec<FoundSecret>,
-    /// How many certificates it has; none of them is ours.
-    pub certificates: usize,
+    /// Its certificates.
+    pub certificates: Vec<FoundSecret>,
     /// Its federated identity credentials; nothing where nobody asked for them.
     pub federated: Option<Vec<FoundFederated>>,
     /// `createdDateTime`

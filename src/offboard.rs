@@ -25,14 +25,15 @@ use crate::{
     failure::{Cause, Failure},
     graph::{ObjectAge, Patch, Reader, Writer},
     http::Network,
-    ids::{Application, ClientId, KeyId, Nonce, ObjectId, TenantId, TenantKey},
+    ids::{AppKey, Application, ClientId, KeyId, ObjectId, TenantId, TenantKey},
     plan::{
         offboard::{ApprovedOffboarding, Offboarding, Removal, Sighting, Subject},
         step::Target,
     },
-    secret::Secret,
     stop::Stop,
-    vault::{AuditEntry, Leftover, Record, Vault, VaultError, VaultWriter},
+    vault::{
+        AuditEntry, CredentialKind, CredentialRecord, Leftover, Vault, VaultError, VaultWriter,
+    },
 };
 
 pub use crate::{inventory::BIN_KEEPS, vault::Erased};
@@ -42,13 +43,13 @@ const LAGS: Duration = Duration::from_secs(60);
 /// How often it is asked again.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
-/// A secret of the app, to ask with.
+/// A credential of the app, to ask with.
 #[derive(Debug, Clone, Copy)]
 pub struct Witness<'a> {
     /// The app.
     pub client: ClientId,
-    /// Its secret.
-    pub value: &'a Secret<String>,
+    /// What it shows.
+    pub proof: &'a ClientProof,
 }
 
 /// Where questions go.
@@ -63,17 +64,17 @@ pub struct Ways<'a> {
 }
 
 /// Asks every customer's directory whether it has our enterprise application: as the app, where a
-/// secret of it is at hand, else as the operator, who is a stranger in most of them.
+/// credential of it is at hand, else as the operator, who is a stranger in most of them.
 pub async fn look(
     ways: Ways<'_>,
     client: ClientId,
-    value: Option<&Secret<String>>,
+    proof: Option<&ClientProof>,
     customers: &BTreeMap<TenantKey, TenantId>,
     parallelism: usize,
 ) -> BTreeMap<TenantKey, Sighting> {
     stream::iter(customers)
         .map(async |(tenant, directory)| {
-            let found = look_into(ways, *directory, client, value).await;
+            let found = look_into(ways, *directory, client, proof).await;
             (tenant.clone(), found)
         })
         .buffer_unordered(parallelism.max(1))
@@ -81,16 +82,16 @@ pub async fn look(
         .await
 }
 
-/// Asks one directory: as the app, where a secret of it is at hand, else as the operator.
+/// Asks one directory: as the app, where a credential of it is at hand, else as the operator.
 async fn look_into(
     ways: Ways<'_>,
     directory: TenantId,
     client: ClientId,
-    value: Option<&Secret<String>>,
+    proof: Option<&ClientProof>,
 ) -> Sighting {
-    let as_app = match value {
-        Some(value) => sighting(ways, directory, Witness { client, value }).await,
-        None => Sighting::Unknown("no secret of the app is at hand".to_owned()),
+    let as_app = match proof {
+        Some(proof) => sighting(ways, directory, Witness { client, proof }).await,
+        None => Sighting::Unknown("no credential of the app is at hand".to_owned()),
     };
     match as_app {
         Sighting::There(_) | Sighting::Absent => as_app,
@@ -134,13 +135,11 @@ async fn token(
     witness: Witness<'_>,
 ) -> Result<Option<uuid::Uuid>, Failure> {
     let Ways { network, cloud, .. } = ways;
-    let Witness { client, value } = witness;
+    let Witness { client, proof } = witness;
     let scope = cloud.graph_scope();
     let api = Api { id: GRAPH, scope: &scope };
-    let proof = ClientProof::Secret(value.clone());
     let token =
-        entra::app_token(network, cloud, directory, client, &proof, api, SecretAge::Settled)
-            .await?;
+        entra::app_token(network, cloud, directory, client, proof, api, SecretAge::Settled).await?;
     Ok(token.object())
 }
 
@@ -333,6 +332,10 @@ impl Course<'_> {
                 writer.remove_secret(self.object()?, *key_id).await?;
                 key = Some(*key_id);
             }
+            Removal::RemoveCertificate { key_id } => {
+                writer.remove_certificate(self.object()?, *key_id).await?;
+                key = Some(*key_id);
+            }
             Removal::RemoveFederated { id, .. } => {
                 writer.remove_federated(self.object()?, *id).await?;
             }
@@ -418,7 +421,9 @@ impl Course<'_> {
             .steps
             .iter()
             .filter_map(|step| match step {
-                Removal::RemoveSecret { key_id } => Some(*key_id),
+                Removal::RemoveSecret { key_id } | Removal::RemoveCertificate { key_id } => {
+                    Some(*key_id)
+                }
                 Removal::RemoveFederated { .. }
                 | Removal::RemoveMarks { .. }
                 | Removal::DeleteApplication { .. }
@@ -430,7 +435,8 @@ impl Course<'_> {
         loop {
             let app = self.hands.writer.app(object_id, ObjectAge::Settled).await?;
             let marked = app.registration.tags.iter().any(|tag| crate::plan::marks::is_mark(tag));
-            let held = app.secrets.iter().any(|secret| removed.contains(&secret.key_id));
+            let held = app.secrets.iter().chain(&app.certificates);
+            let held = held.map(|one| one.key_id).any(|key| removed.contains(&key));
             if !marked && !held {
                 break;
             }
@@ -450,7 +456,7 @@ impl Course<'_> {
         Ok(())
     }
 
-    /// Shows Entra ID a secret that was removed, until it refuses it. The value is the last thing
+    /// Shows Entra ID a credential that was removed, until it refuses it. The value is the last thing
     /// by which that can be seen, so it stays in the vault until then.
     async fn see_refused(&mut self) -> Result<(), Failure> {
         if self.refused {
@@ -466,11 +472,12 @@ impl Course<'_> {
             match token(self.hands.ways, directory, witness).await {
                 Err(failure) => {
                     let proof = match failure.code.as_deref() {
-                        // Not its secret, an ended one, or no such app
+                        // Not its secret, an ended one, not its certificate, or no such app
                         // (<https://learn.microsoft.com/en-us/entra/identity-platform/reference-error-codes>).
-                        Some(code @ ("AADSTS7000215" | "AADSTS7000222" | "AADSTS700016")) => {
-                            Proof::SecretRefused { directory, code: code.to_owned() }
-                        }
+                        Some(
+                            code @ ("AADSTS7000215" | "AADSTS7000222" | "AADSTS700027"
+                            | "AADSTS700016"),
+                        ) => Proof::SecretRefused { directory, code: code.to_owned() },
                         // That it has no service principal there, or a disabled one, is said before
                         // its secret is looked at.
                         Some(code @ ("AADSTS7000229" | "AADSTS7000112")) => {
@@ -485,8 +492,8 @@ impl Course<'_> {
                 Ok(_) if started.elapsed() > LAGS => {
                     return Err(Failure::new(
                         Cause::Refused,
-                        "Entra ID still takes a secret that was removed; its value stays in the \
-                         vault until it does not",
+                        "Entra ID still takes a credential that was removed; its value stays in \
+                         the vault until it does not",
                     )
                     .hint("run it again in some minutes: it goes on where it stopped"));
                 }
@@ -504,29 +511,29 @@ fn of_vault(error: VaultError) -> Failure {
     }
 }
 
-/// The value by which a removed credential is seen refused, where the vault gives it.
-pub async fn witness_value(
-    vault: &Vault,
-    record: Option<&Record>,
-    nonce: Option<&Nonce>,
-) -> Option<Secret<String>> {
-    vault.value(&record?.app, nonce?).await.ok()
+/// What a removed credential is seen refused by, where the vault gives its value.
+pub async fn shown_by(vault: &Vault, app: &AppKey, held: &CredentialRecord) -> Option<ClientProof> {
+    let value = vault.value(app, &held.nonce).await.ok()?;
+    match held.kind {
+        CredentialKind::Certificate => ClientProof::certificate(&value).ok(),
+        CredentialKind::Secret | CredentialKind::RefreshToken => Some(ClientProof::Secret(value)),
+    }
 }
 
 /// What is left with customers now: what was named, and whether each was seen: as the app where it
-/// outlived the customer and `values` has a secret of it, else by the operator. What is seen gone is
+/// outlived the customer and `proofs` has one of it, else by the operator. What is seen gone is
 /// for the caller to forget.
 pub async fn look_again(
     ways: Ways<'_>,
     named: &[Leftover],
-    values: &BTreeMap<ClientId, Secret<String>>,
+    proofs: &BTreeMap<ClientId, ClientProof>,
     parallelism: usize,
 ) -> Vec<(Leftover, Sighting)> {
     stream::iter(named)
         .map(async |leftover| {
             let Leftover { directory, client_id, .. } = leftover;
-            let seen = match values.get(client_id) {
-                Some(value) => look_into(ways, *directory, *client_id, Some(value)).await,
+            let seen = match proofs.get(client_id) {
+                Some(proof) => look_into(ways, *directory, *client_id, Some(proof)).await,
                 None => sight(ways, *directory, *client_id).await,
             };
             (leftover.clone(), seen)

@@ -85,8 +85,11 @@ impl Question {
 /// What an app has to show; nothing where it shall have a secret and has none.
 fn shown(app: &App, secret: Option<&CredentialRecord>, now: Timestamp) -> Option<Shows> {
     match &app.credential {
-        Credential::Secret | Credential::Certificate => secret
-            .map(|live| Shows::Secret { nonce: live.nonce.clone(), age: age(live.start, now) }),
+        Credential::Secret | Credential::Certificate => secret.map(|live| Shows::Kept {
+            kind: live.kind,
+            nonce: live.nonce.clone(),
+            age: age(live.start, now),
+        }),
         Credential::Federated(trusted) => Some(Shows::Issued(trusted.clone())),
     }
 }
@@ -104,7 +107,7 @@ pub fn questions(manifest: &Manifest, plan: &Plan, seen: &Seen, now: Timestamp) 
             let inventory = seen.inventories.get(&app_plan.directory?)?.as_ref().ok()?;
             let found = inventory.apps.iter().find(|found| found.client_id == client)?;
             let record = seen.records.get(&tenant.app)?;
-            let live = secrets::serving(&found.secrets, Some(record), now);
+            let live = secrets::serving(Some(found), Some(record), now);
             let needs = tenant.connector.needs();
             let mut apis: BTreeMap<ResourceId, BTreeSet<String>> = BTreeMap::new();
             for permission in &app.permissions {

@@ -42,7 +42,8 @@ pub(super) struct ApplyArgs {
     /// Make new secrets for apps whose vault is lost for good
     #[arg(long)]
     reissue: bool,
-    /// Remove secrets and federated credentials that are not ours: each is named in the plan
+    /// Remove secrets, certificates and federated credentials that are not ours: each is named in the
+    /// plan
     #[arg(long)]
     remove_foreign: bool,
     /// Fail where this is left: pending, expiring, not-reading; may be repeated

@@ -7,7 +7,8 @@ use crate::{
     ids::TenantKey,
     secret::Secret,
     vault::{
-        AuditEntry, CredentialKind, CredentialRecord, CredentialState, Record, Vault, VaultError,
+        AuditEntry, CredentialKind, CredentialRecord, CredentialState, Federation, Record, Vault,
+        VaultError,
     },
 };
 
@@ -20,12 +21,21 @@ pub(super) enum Why {
     /// No secret was ever made.
     #[error("it has no client secret")]
     NoSecret,
-    /// A secret was asked for, and its value never arrived.
-    #[error("the value of its client secret was lost on the way")]
-    ValueLost,
+    /// No certificate was ever made.
+    #[error("it has no certificate")]
+    NoCertificate,
+    /// It has a credential of the other kind.
+    #[error("its app signs in with a {0}")]
+    OtherKind(&'static str),
+    /// It has none at all.
+    #[error("its app signs in with somebody else's token: it has no credential of its own")]
+    Federated,
+    /// One was asked for, and its value never arrived.
+    #[error("the value of its {0} was lost on the way")]
+    ValueLost(&'static str),
     /// All have ended.
-    #[error("its client secret ended on {0:.0}")]
-    Ended(Timestamp),
+    #[error("its {0} ended on {1:.0}")]
+    Ended(&'static str, Timestamp),
     /// Nobody signed in.
     #[error("no refresh token is held: its analyst has not signed in")]
     NotSignedIn,
@@ -41,9 +51,13 @@ impl Why {
     /// What to do next, where we know it.
     pub(super) fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::NotCreated | Self::NoSecret | Self::ValueLost | Self::Ended(_) => {
-                Some("tenantry apply makes a new one")
-            }
+            Self::NotCreated
+            | Self::NoSecret
+            | Self::NoCertificate
+            | Self::ValueLost(_)
+            | Self::Ended(..) => Some("tenantry apply makes a new one"),
+            Self::OtherKind(_) => Some("--field names it: secret, certificate"),
+            Self::Federated => Some("tenantry plan shows whose tokens it takes"),
             Self::NotSignedIn => Some("tenantry consent lets the analyst sign in"),
             Self::NotATenant => Some("name one of its tenants"),
             Self::Unknown => None,
@@ -53,27 +67,48 @@ impl Why {
 
 /// The secret to use, or why there is none.
 pub(super) fn secret(record: &Record, now: Timestamp) -> Result<&CredentialRecord, Why> {
-    if let Some(credential) = record.current(CredentialKind::Secret, now) {
-        return Ok(credential);
-    }
+    record.current(CredentialKind::Secret, now).ok_or_else(|| {
+        let other = record.current(CredentialKind::Certificate, now).map(|_| "certificate");
+        why_none(record, CredentialKind::Secret, ("client secret", Why::NoSecret), other)
+    })
+}
+
+/// The certificate to use, or why there is none.
+pub(super) fn certificate(record: &Record, now: Timestamp) -> Result<&CredentialRecord, Why> {
+    record.current(CredentialKind::Certificate, now).ok_or_else(|| {
+        let other = record.current(CredentialKind::Secret, now).map(|_| "client secret");
+        let none = ("certificate", Why::NoCertificate);
+        why_none(record, CredentialKind::Certificate, none, other)
+    })
+}
+
+/// Why there is none of a kind, given what it is called, and what there is of the other.
+fn why_none(
+    record: &Record,
+    kind: CredentialKind,
+    (word, none): (&'static str, Why),
+    other: Option<&'static str>,
+) -> Why {
     if record.client_id.is_none() {
-        return Err(Why::NotCreated);
+        return Why::NotCreated;
     }
     let mut lost = false;
     let mut ended = None;
-    for secret in record.secrets() {
-        match secret.state {
+    for credential in record.of_kind(kind) {
+        match credential.state {
             CredentialState::Intended => lost = true,
             CredentialState::Stored | CredentialState::Proved | CredentialState::Retiring => {
-                ended = ended.max(secret.end);
+                ended = ended.max(credential.end);
             }
         }
     }
-    Err(match (ended, lost) {
-        (Some(end), _) => Why::Ended(end),
-        (None, true) => Why::ValueLost,
-        (None, false) => Why::NoSecret,
-    })
+    match (other, record.federated, ended, lost) {
+        (Some(other), ..) => Why::OtherKind(other),
+        (None, _, Some(end), _) => Why::Ended(word, end),
+        (None, _, None, true) => Why::ValueLost(word),
+        (None, Federation::Settled, None, false) => Why::Federated,
+        (None, Federation::Untried, None, false) => none,
+    }
 }
 
 /// Why a value was not handed out.
@@ -116,6 +151,7 @@ fn entry(
     let Asker { who, verb, now } = asker;
     let what = match credential.kind {
         CredentialKind::Secret => "secret",
+        CredentialKind::Certificate => "certificate",
         CredentialKind::RefreshToken => "refresh-token",
     };
     let mut entry = AuditEntry::new(*now, *who, *verb)
@@ -145,7 +181,9 @@ mod tests {
         record.credentials = vec![credential(CredentialState::Proved)];
         let end = record.credentials[0].end.unwrap();
         assert!(secret(&record, seconds(0)).is_ok());
-        assert_eq!(secret(&record, end), Err(Why::Ended(end)));
+        assert_eq!(secret(&record, end), Err(Why::Ended("client secret", end)));
+        let none = certificate(&record, seconds(0));
+        assert_eq!(none, Err(Why::OtherKind("client secret")));
         record.credentials.clear();
         assert_eq!(secret(&record, end), Err(Why::NoSecret));
     }

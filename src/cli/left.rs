@@ -53,21 +53,21 @@ pub(super) async fn look(
     }
     // An app that others still use is the one that can ask in that customer's directory.
     let records = vault.records().await.map_err(unread)?;
-    let mut values = BTreeMap::new();
+    let mut proofs = BTreeMap::new();
     for one in named.iter().filter(|one| one.outlived_by_app(&records)) {
         let record = records.get(&one.app);
-        if let Some((client, nonce)) = witness(record)
-            && !values.contains_key(&client)
-            && let Some(value) = offboard::witness_value(vault, record, Some(nonce)).await
+        if let Some((client, held)) = witness(record)
+            && !proofs.contains_key(&client)
+            && let Some(proof) = offboard::shown_by(vault, &one.app, held).await
         {
-            values.insert(client, value);
+            proofs.insert(client, proof);
         }
     }
     let Context { network, cloud, .. } = context;
     let ways = Ways { network, cloud, operator };
     let parallelism = usize::from(context.common.parallelism);
     let (mut left, now, place) = (Vec::new(), Timestamp::now(), context.common.place());
-    for (leftover, sighting) in offboard::look_again(ways, &named, &values, parallelism).await {
+    for (leftover, sighting) in offboard::look_again(ways, &named, &proofs, parallelism).await {
         let stays = leftover.outlived_by_app(&records);
         match Left::of(&leftover, Some(&sighting), stays, &place, now) {
             Some(still) => {

@@ -15,7 +15,7 @@ use super::{
     work::{Listener, who_is},
 };
 use crate::{
-    entra::Operator,
+    entra::{ClientProof, Operator},
     event::Event,
     graph::{Ask, Breadth, Known as KnownApp, Reader, Want, Writer, read_directory},
     ids::{AppKey, ClientId, TenantId, TenantKey},
@@ -34,7 +34,6 @@ use crate::{
         paper::Paper,
         progress::Phase,
     },
-    secret::Secret,
     status::Left,
     vault::{Leftover, VaultWriter},
     verdict::Verdict,
@@ -65,8 +64,8 @@ pub(super) struct OffboardArgs {
 struct Reading {
     operator: Operator,
     plan: Offboarding,
-    /// A value to see refused, and where.
-    value: Option<(ClientId, Secret<String>)>,
+    /// What is to be seen refused.
+    shown: Option<(ClientId, ClientProof)>,
     asked_in: TenantId,
     /// All that is named in the vault already.
     named: Vec<Leftover>,
@@ -264,10 +263,9 @@ async fn read(
     };
     let unburied = |error| vault_trouble("what was deleted from the vault cannot be read", &error);
     let buried = vault.buried(app, tenant).await.map_err(unburied)?;
-    let value = match witness(record.as_ref()) {
-        Some((client, nonce)) => {
-            let value = offboard::witness_value(vault, record.as_ref(), Some(nonce)).await;
-            value.map(|value| (client, value))
+    let shown = match witness(record.as_ref()) {
+        Some((client, held)) => {
+            offboard::shown_by(vault, app, held).await.map(|proof| (client, proof))
         }
         None => None,
     };
@@ -281,8 +279,8 @@ async fn read(
     let sightings = match record.as_ref().and_then(|record| record.client_id) {
         Some(client) => {
             let parallelism = usize::from(context.common.parallelism);
-            let value = value.as_ref().map(|(_, value)| value);
-            offboard::look(ways, client, value, &customers, parallelism).await
+            let proof = shown.as_ref().map(|(_, proof)| proof);
+            offboard::look(ways, client, proof, &customers, parallelism).await
         }
         None => BTreeMap::new(),
     };
@@ -306,7 +304,7 @@ async fn read(
         .find(|(key, _)| matches!(sightings.get(*key), Some(Sighting::There(_))))
         .map_or(directory, |(_, id)| *id);
     seen.inventories.insert(directory, Ok(inventory));
-    Ok(Reading { operator, plan, value, asked_in, named, now })
+    Ok(Reading { operator, plan, shown, asked_in, named, now })
 }
 
 async fn inventory(
@@ -357,7 +355,7 @@ async fn carry_out(
     let permit = approved.permit().clone();
     let writer = Writer::new(network, cloud, plan.directory, operator, permit).map_err(cannot)?;
     let who = who_is(operator, plan.home).await;
-    let witness = reading.value.as_ref().map(|(client, value)| Witness { client: *client, value });
+    let witness = reading.shown.as_ref().map(|(client, proof)| Witness { client: *client, proof });
     let hands = Hands {
         ways: Ways { network, cloud, operator },
         writer: &writer,

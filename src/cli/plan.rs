@@ -40,7 +40,7 @@ pub(super) struct PlanArgs {
     /// Plan to make new secrets for apps whose vault is lost
     #[arg(long)]
     reissue: bool,
-    /// Plan to remove secrets and federated credentials that are not ours: each is named
+    /// Plan to remove secrets, certificates and federated credentials that are not ours: each is named
     #[arg(long)]
     remove_foreign: bool,
     /// Plan what would be due on this day, if nobody did anything until then

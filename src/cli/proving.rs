@@ -23,7 +23,7 @@ use crate::{
 /// What was asked, and what it came to.
 pub(super) struct Proved {
     pub(super) status: Status,
-    /// Secrets that a token request accepted.
+    /// Credentials that a token request accepted.
     accepted: BTreeMap<AppKey, BTreeSet<Nonce>>,
 }
 
@@ -176,7 +176,7 @@ pub(super) async fn ask(
     }
 }
 
-/// Shows each new secret where its app is known, and lets those that are accepted take the places of
+/// Shows each new credential where its app is known, and lets those that are accepted take the places of
 /// the old ones: only then anybody uses them. Gives back those that are not the ones to use yet.
 ///
 /// # Errors
@@ -187,7 +187,7 @@ pub(super) async fn succeed(
     reading: &mut Reading,
 ) -> Result<BTreeMap<AppKey, Failure>, Trouble> {
     let Context { manifest, network, cloud, stop, .. } = context;
-    let doing = "the vault could not remember which secret is the one to use";
+    let doing = "the vault could not remember which credential is the one to use";
     let trials = prove::trials(manifest, &reading.plan, &reading.seen, reading.now);
     if trials.is_empty() {
         return Ok(BTreeMap::new());
@@ -204,7 +204,7 @@ pub(super) async fn succeed(
     };
     let mut received = prove::try_out(&asking, &trials).await;
     let mut not_yet = BTreeMap::new();
-    for Trial { app, nonce, .. } in trials {
+    for Trial { app, shows, .. } in trials {
         let untold = || Reception::NotYet(Failure::new(Cause::Interrupted, "it was not tried"));
         let reception = received.remove(&app).unwrap_or_else(untold);
         let event = |current, failure| Event::SecretTried { app: app.clone(), current, failure };
@@ -214,11 +214,12 @@ pub(super) async fn succeed(
                 not_yet.insert(app, failure);
                 continue;
             }
+            Reception::NotHere => continue,
             Reception::Accepted => true,
             Reception::Nowhere => false,
         };
         let at = reading.now;
-        let succeed = vault.change(&app, move |record| record.succeed(&nonce, accepted, at));
+        let succeed = vault.change(&app, move |record| record.succeed(shows.nonce(), accepted, at));
         succeed.await.map_err(|error| vault_trouble(doing, &error))?;
         context.events.say(event(true, None));
     }
@@ -238,14 +239,14 @@ pub(super) async fn remember(
 ) -> Result<(), VaultError> {
     for (app, nonces) in &proved.accepted {
         let known = reading.seen.records.get(app);
-        let news = known.into_iter().flat_map(|record| record.secrets()).any(|credential| {
+        let news = known.into_iter().flat_map(|record| &record.credentials).any(|credential| {
             credential.state == CredentialState::Stored && nonces.contains(&credential.nonce)
         });
         if news {
             let (nonces, at) = (nonces.clone(), reading.now);
             vault
                 .change(app, move |record| {
-                    for credential in record.secrets_mut() {
+                    for credential in record.own_mut() {
                         if credential.state == CredentialState::Stored
                             && nonces.contains(&credential.nonce)
                         {

@@ -85,7 +85,7 @@ async fn read_all(context: &Context, vault: &Vault, mut wish: Wish) -> Result<Re
                 Fate::Retire => secrets::untried(record).map(|secret| &secret.nonce),
                 Fate::Revoked => None,
             };
-            let held = record.secrets().map(|credential| &credential.nonce);
+            let held = record.own().map(|credential| &credential.nonce);
             rotate.old.extend(held.filter(|nonce| Some(*nonce) != new).cloned());
         }
     }

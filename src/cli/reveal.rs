@@ -31,6 +31,8 @@ pub(super) struct RevealArgs {
 pub(super) enum Field {
     /// The client secret to use now: the proved one that ends last
     Secret,
+    /// The certificate to use now and its key, as PEM
+    Certificate,
     /// The app's client id
     ClientId,
     /// The tenant's directory
@@ -39,7 +41,7 @@ pub(super) enum Field {
     DirectoryId,
     /// The app's object id in that directory
     ObjectId,
-    /// The key id of the client secret
+    /// The key id of the client secret, or of the certificate
     KeyId,
     /// The refresh token that the tenant's analyst left by signing in
     RefreshToken,
@@ -156,13 +158,19 @@ pub(super) async fn run(
             let credential = handout::secret(record, now).map_err(nothing)?;
             (noted(vault, &asker, &named, credential).await?, credential.end)
         }
+        Field::Certificate => {
+            let credential = handout::certificate(record, now).map_err(nothing)?;
+            (noted(vault, &asker, &named, credential).await?, credential.end)
+        }
         Field::RefreshToken => {
             let tenant = tenant.ok_or_else(|| nothing(Why::NotATenant))?;
             let held = record.refresh_token(tenant).ok_or_else(|| nothing(Why::NotSignedIn))?;
             (noted(vault, &asker, &named, held).await?, held.end)
         }
         Field::KeyId => {
-            let credential = handout::secret(record, now).map_err(nothing)?;
+            let credential = handout::secret(record, now)
+                .or_else(|why| handout::certificate(record, now).map_err(|_| why))
+                .map_err(nothing)?;
             (known(credential.key_id, Why::Unknown).map_err(nothing)?, credential.end)
         }
         Field::ClientId => (known(record.client_id, Why::NotCreated).map_err(nothing)?, None),
@@ -187,7 +195,10 @@ pub(super) async fn run(
             Zeroizing::new(serde_json::to_string(&revealed).expect("it is plain text"))
         }
     };
-    text.push('\n');
+    // A PEM ends its last line itself.
+    if !text.ends_with('\n') {
+        text.push('\n');
+    }
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(RevealError::Output)
 }
 
@@ -364,7 +375,7 @@ mod tests {
             other => panic!("{other}"),
         };
         assert_eq!(why("shared", Field::TenantId).await, Why::NotATenant);
-        assert_eq!(why("fabrikam", Field::Secret).await, Why::ValueLost);
+        assert_eq!(why("fabrikam", Field::Secret).await, Why::ValueLost("client secret"));
         assert_eq!(why("bare", Field::Secret).await, Why::NotCreated);
         assert_eq!(why("bare", Field::ClientId).await, Why::NotCreated);
         let error = reveal(&vault, "Nobody!", Field::Secret, text).await.unwrap_err();

@@ -19,12 +19,7 @@ use crate::{
     failure::{Cause, Failure},
     ids::{AppKey, TenantKey},
     manifest::Credential,
-    plan::{
-        AppPlan, Fate, Rotate, Wish,
-        diagnostic::Code,
-        secrets,
-        step::{Step, Target},
-    },
+    plan::{AppPlan, Fate, Rotate, Wish, diagnostic::Code, kinds, secrets, step::Target},
     prove::Keeper,
     report::{apply as words, error::Trouble, plan::Extent},
     verdict::Verdict,
@@ -52,7 +47,8 @@ pub(super) struct RotateArgs {
     /// they go once it is stored
     #[arg(long, requires = "now")]
     revoke_old: bool,
-    /// Also remove secrets and federated credentials that are not ours: each is named in the plan
+    /// Also remove secrets, certificates and federated credentials that are not ours: each is named
+    /// in the plan
     #[arg(long)]
     remove_foreign: bool,
     /// Show every app of the plan
@@ -144,7 +140,7 @@ fn whole_apps(context: &mut Context) {
 fn gone_on_with(reading: &Reading, fate: Fate) -> impl Iterator<Item = &AppKey> {
     let made = move |app: &&AppPlan| {
         let untried = reading.seen.records.get(&app.key).and_then(secrets::untried);
-        let adds = app.steps.iter().any(|step| matches!(step, Step::AddSecret { .. }));
+        let adds = app.steps.iter().any(|step| kinds::made_by(step).is_some());
         match fate {
             Fate::Retire => untried.is_some() && !adds,
             Fate::Revoked => false,

@@ -27,6 +27,7 @@ use crate::{
     plan::{
         Plan,
         diagnostic::Severity,
+        kinds,
         step::{RemovalReason, SecretReason, Step},
     },
     report::{
@@ -115,7 +116,7 @@ pub(super) struct Outcome {
     pub(super) interrupted: BTreeSet<AppKey>,
     /// Apps of which the secret that a SIEM may hold opens nothing any more.
     refill: BTreeSet<AppKey>,
-    /// Secrets that a policy made shorter, though the plan that was shown could not say so.
+    /// Secrets and certificates that a policy made shorter, though the plan that was shown could not say so.
     shortened: BTreeMap<AppKey, words::Shortened>,
     pub(super) grants: granting::Outcome,
 }
@@ -128,7 +129,7 @@ pub(super) struct Work {
     who: String,
     command: &'static str,
     checksum: String,
-    /// The apps whose secret the plan that was shown already called shortened.
+    /// The apps whose credential the plan that was shown already called shortened.
     told: BTreeSet<AppKey>,
 }
 
@@ -146,7 +147,7 @@ impl Work {
             Event::Planned { checksum: checksum.clone(), summary: reading.plan.summary() };
         context.events.say(planned);
         let who = who(reading).await;
-        let capped = |step: &Step| matches!(step, Step::AddSecret { capped_by: Some(_), .. });
+        let capped = |step: &Step| kinds::capped(step).is_some();
         let told = reading.plan.apps.values().filter(|app| app.steps.iter().any(capped));
         let told = told.map(|app| app.key.clone()).collect();
         Self { outcome: Outcome::default(), listener, bar, who, command, checksum, told }
@@ -285,26 +286,27 @@ impl Outcome {
     /// What whoever reads the end must know of steps that were done.
     fn note(&mut self, key: &AppKey, steps: &[Step]) {
         for step in steps {
+            if let Some((what, lifetime, cap)) = kinds::capped(step) {
+                let shortened = words::Shortened { what, lifetime, cap: cap.clone() };
+                self.shortened.insert(key.clone(), shortened);
+            }
             match step {
                 Step::RemoveSecret { reason: RemovalReason::Revoked, .. } => {
                     self.refill.insert(key.clone());
                 }
-                Step::AddSecret { lifetime, reason, capped_by } => {
-                    match reason {
-                        SecretReason::Expired | SecretReason::RemovedOutside => {
-                            self.refill.insert(key.clone());
-                        }
-                        SecretReason::First
-                        | SecretReason::Renewal
-                        | SecretReason::ValueLost
-                        | SecretReason::Asked => {}
+                Step::AddSecret { reason, .. } => match reason {
+                    SecretReason::Expired | SecretReason::RemovedOutside => {
+                        self.refill.insert(key.clone());
                     }
-                    if let Some(cap) = capped_by {
-                        let shortened = words::Shortened { lifetime: *lifetime, cap: cap.clone() };
-                        self.shortened.insert(key.clone(), shortened);
-                    }
-                }
-                Step::RemoveSecret { .. }
+                    SecretReason::First
+                    | SecretReason::Renewal
+                    | SecretReason::ValueLost
+                    | SecretReason::Asked => {}
+                },
+                // No SIEM was filled with a certificate.
+                Step::AddCertificate { .. }
+                | Step::RemoveCertificate { .. }
+                | Step::RemoveSecret { .. }
                 | Step::RestoreApplication { .. }
                 | Step::CreateApplication { .. }
                 | Step::PatchApplication { .. }

@@ -148,7 +148,11 @@ impl Scene {
             app_name: wanted.display_name,
             directory,
             client: app.client_id,
-            shows: Shows::Secret { nonce, age: SecretAge::Settled },
+            shows: Shows::Kept {
+                kind: crate::vault::CredentialKind::Secret,
+                nonce,
+                age: SecretAge::Settled,
+            },
             what: What::AdminConsent {
                 landing: Some(RedirectUri::new(LOOPBACK_PAGE)),
                 then: Some(reader),

@@ -61,7 +61,11 @@ impl Scene {
             app_name: "Contoso SIEM".to_owned(),
             directory: DIRECTORY,
             client: record.client_id.unwrap(),
-            shows: Shows::Secret { nonce: Nonce::fresh(), age: SecretAge::Settled },
+            shows: Shows::Kept {
+                kind: crate::vault::CredentialKind::Secret,
+                nonce: Nonce::fresh(),
+                age: SecretAge::Settled,
+            },
             what,
         };
         let (events, heard) = Events::channel();

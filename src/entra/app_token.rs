@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use async_trait::async_trait;
 use azure_core::{
-    credentials::{Secret as AzureSecret, TokenCredential, TokenRequestOptions},
+    credentials::{AccessToken, Secret as AzureSecret, TokenCredential, TokenRequestOptions},
     http::{ClientMethodOptions, Context},
 };
 use azure_identity::{
@@ -15,7 +15,7 @@ use jiff::Timestamp;
 
 use super::{
     claims::{Api, Bearer, Claims, Wanted},
-    proof::ClientProof,
+    proof::{ClientProof, Showing, Shown},
 };
 use crate::{
     cloud::Cloud,
@@ -50,12 +50,13 @@ impl AppToken {
     }
 }
 
-/// How old a client secret is; Entra ID takes up to a minute to know a new one everywhere.
+/// How old a client secret or a certificate is; Entra ID takes up to a minute to know a new one
+/// everywhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SecretAge {
-    /// Made by this run: AADSTS7000215 is waited out, for at most a minute.
+    /// Made by this run: AADSTS7000215 (AADSTS700027) is waited out, for at most a minute.
     Fresh,
-    /// Made earlier: AADSTS7000215 means that it is wrong.
+    /// Made earlier: these mean that it is wrong.
     Settled,
 }
 
@@ -74,17 +75,15 @@ pub async fn app_token(
     api: Api<'_>,
     age: SecretAge,
 ) -> Result<AppToken, Failure> {
-    let credential = credential(network, cloud, directory, client, proof)
-        .map_err(|e| not_the_operators(failure_of(&e)))?;
-    let context = match age {
-        SecretAge::Fresh => Context::new().with_value(Lag::NewSecret),
-        SecretAge::Settled => Context::new(),
-    };
-    let options = TokenRequestOptions { method_options: ClientMethodOptions { context } };
-    let token = credential
-        .get_token(&[api.scope], Some(options))
-        .await
-        .map_err(|e| not_the_operators(failure_of(&e)))?;
+    let showing = Showing { network, cloud, directory, client, proof };
+    let began = showing.moment();
+    let token = match ask(&showing, showing.at(began), api, age).await {
+        Err(refused) => match showing.again(&refused, began) {
+            Some(shown) => ask(&showing, shown, api, age).await,
+            None => Err(refused),
+        },
+        given => given,
+    }?;
     let bearer = Secret::new(token.token.secret().to_owned());
     let claims = Claims::read(bearer.expose());
     claims.check(&Wanted { directory, client, api: Some(api), bearer: Bearer::App })?;
@@ -98,26 +97,37 @@ pub async fn app_token(
     })
 }
 
-fn credential(
-    network: &Network,
-    cloud: &Cloud,
-    directory: TenantId,
-    client: ClientId,
-    proof: &ClientProof,
-) -> azure_core::Result<Arc<dyn TokenCredential>> {
+async fn ask(
+    showing: &Showing<'_>,
+    shown: Shown,
+    api: Api<'_>,
+    age: SecretAge,
+) -> Result<AccessToken, Failure> {
+    let credential = credential(showing, shown).map_err(|e| not_the_operators(failure_of(&e)))?;
+    let context = match age {
+        SecretAge::Fresh => Context::new().with_value(Lag::NewSecret),
+        SecretAge::Settled => Context::new(),
+    };
+    let options = TokenRequestOptions { method_options: ClientMethodOptions { context } };
+    let token = credential.get_token(&[api.scope], Some(options)).await;
+    token.map_err(|e| not_the_operators(failure_of(&e)))
+}
+
+fn credential(showing: &Showing<'_>, shown: Shown) -> azure_core::Result<Arc<dyn TokenCredential>> {
+    let Showing { network, cloud, directory, client, proof: _ } = *showing;
     let (tenant, client) = (directory.to_string(), client.to_string());
     let client_options = network.client_options(Service::Token, Some(directory), &cloud.login);
-    Ok(match proof {
-        ClientProof::Secret(secret) => ClientSecretCredential::new(
+    Ok(match shown {
+        Shown::Secret(secret) => ClientSecretCredential::new(
             &tenant,
             client,
             AzureSecret::new(secret.expose().clone()),
             Some(ClientSecretCredentialOptions { client_options }),
         )?,
-        ClientProof::Issued(token) => ClientAssertionCredential::new(
+        Shown::Assertion(token) => ClientAssertionCredential::new(
             tenant,
             client,
-            Given(token.clone()),
+            Given(token),
             Some(ClientAssertionCredentialOptions { client_options }),
         )?,
     })

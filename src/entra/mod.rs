@@ -2,6 +2,7 @@
 //! as themselves and for the people who sign in to them.
 
 mod app_token;
+mod certificate;
 mod claims;
 mod discovery;
 mod issuers;
@@ -17,6 +18,7 @@ mod user_token;
 
 pub use self::{
     app_token::{AppToken, SecretAge, app_token},
+    certificate::{NewCertificate, SigningKey, make_certificate},
     claims::{Api, OTHER_DIRECTORY},
     discovery::{Discovered, discover},
     issuers::Issuers,

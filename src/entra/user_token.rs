@@ -14,7 +14,7 @@ use url::{Url, form_urlencoded};
 use super::{
     app_token::{AppToken, SecretAge, not_the_operators},
     claims::{Api, Bearer, Claims, Wanted},
-    proof::ClientProof,
+    proof::{ClientProof, Showing, Shown},
     user::User,
 };
 use crate::{
@@ -121,21 +121,21 @@ async fn ask(
     scopes: &BTreeSet<String>,
 ) -> Result<UserToken, Failure> {
     let Asker { network, cloud, directory, client, proof, age } = *asker;
-    let mut url = cloud.login.clone();
-    if let Ok(mut path) = url.path_segments_mut() {
-        path.pop_if_empty().extend([&directory.to_string(), "oauth2", "v2.0", "token"]);
-    }
+    let showing = Showing { network, cloud, directory, client, proof };
     let scope = scopes.iter().map(String::as_str).collect::<Vec<_>>().join(" ");
-    let form = form_urlencoded::Serializer::new(String::new())
-        .extend_pairs(of_grant)
-        .append_pair("client_id", &client.to_string())
-        .extend_pairs(proof.shown())
-        .append_pair("scope", &scope)
-        .finish();
-    let mut request = Request::new(url, Method::Post);
-    request.insert_header("content-type", "application/x-www-form-urlencoded");
-    request.insert_header("accept", "application/json");
-    request.set_body(form);
+    let request = |shown: &Shown| {
+        let form = form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(of_grant)
+            .append_pair("client_id", &client.to_string())
+            .extend_pairs(shown.members())
+            .append_pair("scope", &scope)
+            .finish();
+        let mut request = Request::new(showing.endpoint(), Method::Post);
+        request.insert_header("content-type", "application/x-www-form-urlencoded");
+        request.insert_header("accept", "application/json");
+        request.set_body(form);
+        request
+    };
 
     // A token request is a POST that changes nothing in a directory.
     let calls = network.calls(Service::Token, Some(directory), Access::ReadWrite, None);
@@ -147,10 +147,17 @@ async fn ask(
     if let SecretAge::Fresh = age {
         context.insert(Lag::NewSecret);
     }
-    let answer = calls
-        .send(&context, request)
-        .await
-        .map_err(|failure| refused(not_the_operators(failure), grant, &tries))?;
+    let began = showing.moment();
+    let first = calls.send(&context, request(&showing.at(began))).await;
+    // The client is looked at before what it brings: nothing of that is spent.
+    let answer = match first {
+        Err(failure) => match showing.again(&failure, began) {
+            Some(shown) => calls.send(&context, request(&shown)).await,
+            None => Err(failure),
+        },
+        given => given,
+    };
+    let answer = answer.map_err(|failure| refused(not_the_operators(failure), grant, &tries))?;
     let given = calls.server_time().unwrap_or_else(Timestamp::now);
     let garbled = |why: String| {
         let failure = Failure::new(Cause::Garbled, why);

@@ -27,6 +27,6 @@ pub use self::{
     reader::{Organization, Owners, Page, Reader},
     relationships::{Customer, Domains, NoCustomer, Relationships, default_domains},
     remove::InBin,
-    writer::{IssuedSecret, ObjectAge, Patch, Removed, Upserted, Writer},
+    writer::{IssuedSecret, NewKey, ObjectAge, Patch, Removed, Upserted, Writer},
     writers::Writers,
 };

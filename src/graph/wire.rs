@@ -79,7 +79,7 @@ pub(super) struct App {
     info: Option<Info>,
     tags: Option<Vec<String>>,
     password_credentials: Option<Vec<Password>>,
-    key_credentials: Option<Vec<serde::de::IgnoredAny>>,
+    key_credentials: Option<Vec<Password>>,
     federated_identity_credentials: Option<Vec<FederatedCredential>>,
     #[serde(default, deserialize_with = "time")]
     created_date_time: Option<Timestamp>,
@@ -122,7 +122,8 @@ struct Info {
     terms_of_service_url: Option<String>,
 }
 
-/// A client secret, with its value where it was made by this very call.
+/// A client secret, with its value where it was made by this very call; or a certificate, of which
+/// the same is told.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Password {
@@ -233,7 +234,11 @@ impl App {
                 .into_iter()
                 .filter_map(Password::found)
                 .collect(),
-            certificates: key_credentials.map_or(0, |keys| keys.len()),
+            certificates: key_credentials
+                .unwrap_or_default()
+                .into_iter()
+                .filter_map(Password::found)
+                .collect(),
             federated: federated_identity_credentials
                 .map(|all| all.into_iter().filter_map(FederatedCredential::found).collect()),
             created: created_date_time,
@@ -418,6 +423,28 @@ impl From<&Registration> for AppBody {
             unique_name: None,
         }
     }
+}
+
+/// The certificates of an app as they are sent back: to the letter, for a list that is sent replaces
+/// the old one.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Keys {
+    pub(super) key_credentials: Vec<serde_json::Value>,
+}
+
+/// A certificate that is new.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct KeyBody<'a> {
+    pub(super) key_id: KeyId,
+    pub(super) display_name: String,
+    pub(super) start_date_time: String,
+    pub(super) end_date_time: String,
+    pub(super) r#type: &'a str,
+    pub(super) usage: &'a str,
+    /// The certificate (DER) in base64.
+    pub(super) key: String,
 }
 
 /// The body of `addPassword`.

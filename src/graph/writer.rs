@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use azure_core::http::Context;
+use base64::{Engine, engine::general_purpose::STANDARD};
 use graph_rs_sdk::header::{HeaderName, HeaderValue};
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -10,8 +11,8 @@ use uuid::Uuid;
 use super::{
     request::{Graph, at, keyed, read},
     wire::{
-        APP, AddPassword, App, AppBody, FederatedBody, FederatedCredential, Password, PasswordBody,
-        Reference, RemovePassword, required,
+        APP, AddPassword, App, AppBody, FederatedBody, FederatedCredential, KeyBody, Keys,
+        Password, PasswordBody, Reference, RemovePassword, required,
     },
 };
 use crate::{
@@ -312,7 +313,92 @@ impl Writer {
     }
 }
 
+/// A certificate that shall be an app's.
+#[derive(Debug)]
+pub struct NewKey<'a> {
+    /// `keyId`: its maker chooses it.
+    pub key_id: KeyId,
+    /// `displayName`
+    pub name: &'a CredentialName,
+    /// `startDateTime`, in whole seconds.
+    pub start: Timestamp,
+    /// `endDateTime`, in whole seconds.
+    pub end: Timestamp,
+    /// The certificate (DER), without its key.
+    pub public: &'a [u8],
+}
+
 impl Writer {
+    /// Adds a certificate beside those that an app has
+    /// (<https://learn.microsoft.com/en-us/graph/applications-how-to-add-certificate>). Safe to
+    /// repeat: the same certificate under the same id is no second one.
+    ///
+    /// Graph has no call that adds one without showing an older one, so the list is read and sent
+    /// whole; what somebody adds in between is lost, and no call prevents that.
+    ///
+    /// # Errors
+    /// As every call; a policy's refusal is [`Cause::Refused`] with its code.
+    pub async fn add_certificate(
+        &self,
+        id: ObjectId<Application>,
+        new: &NewKey<'_>,
+        age: ObjectAge,
+    ) -> Result<(), Failure> {
+        let mut keys = self.keys(id, age).await?;
+        let NewKey { key_id, name, start, end, public } = new;
+        let body = KeyBody {
+            key_id: *key_id,
+            display_name: name.to_string(),
+            start_date_time: start.to_string(),
+            end_date_time: end.to_string(),
+            r#type: "AsymmetricX509Cert",
+            usage: "Verify",
+            key: STANDARD.encode(public),
+        };
+        keys.key_credentials.push(serde_json::to_value(body).map_err(|error| {
+            Failure::new(Cause::Guard, format!("a certificate could not be written: {error}"))
+        })?);
+        self.put_keys(id, &keys, age).await
+    }
+
+    /// Removes a certificate from those that an app has, in the same way.
+    ///
+    /// # Errors
+    /// As every call.
+    pub async fn remove_certificate(
+        &self,
+        id: ObjectId<Application>,
+        key_id: KeyId,
+    ) -> Result<Removed, Failure> {
+        let mut keys = self.keys(id, ObjectAge::Settled).await?;
+        let before = keys.key_credentials.len();
+        let gone = key_id.to_string();
+        keys.key_credentials.retain(|key| {
+            !key["keyId"].as_str().is_some_and(|found| found.eq_ignore_ascii_case(&gone))
+        });
+        if keys.key_credentials.len() == before {
+            return Ok(Removed::WasGone);
+        }
+        self.put_keys(id, &keys, ObjectAge::Settled).await.map(|()| Removed::Now)
+    }
+
+    /// The certificates of an app, whole: asked for one app and by name, Graph tells them, too
+    /// (<https://learn.microsoft.com/en-us/graph/api/resources/keycredential>).
+    async fn keys(&self, id: ObjectId<Application>, age: ObjectAge) -> Result<Keys, Failure> {
+        let get = self.graph.spell().application(id.to_string()).get_application();
+        self.graph.one(get.select(&["keyCredentials"]).build(), &age.context()).await
+    }
+
+    async fn put_keys(
+        &self,
+        id: ObjectId<Application>,
+        keys: &Keys,
+        age: ObjectAge,
+    ) -> Result<(), Failure> {
+        let patch = self.graph.spell().application(id.to_string()).update_application(keys);
+        self.graph.send(patch.build(), &age.context()).await.map(drop)
+    }
+
     /// Lets somebody's tokens stand in for a secret
     /// (<https://learn.microsoft.com/en-us/graph/api/application-post-federatedidentitycredentials>).
     ///

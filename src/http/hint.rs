@@ -53,6 +53,11 @@ fn for_sign_in(code: &str, failure: &Failure) -> Option<&'static str> {
              moments ago may need up to a minute; else `tenantry apply` makes a new one. Then sign in \
              again."
         }
+        ("AADSTS700027", _) => {
+            "The app's certificate in the vault is not taken, so the code was not looked at. One made \
+             moments ago may need up to a minute; else `tenantry apply` makes a new one. Then sign in \
+             again."
+        }
         ("AADSTS7000222", _) => {
             "The app's secret has expired, so the code was not looked at: `tenantry apply` makes a \
              new one. Then sign in again."
@@ -72,6 +77,10 @@ fn for_refresh(code: &str) -> Option<&'static str> {
         "AADSTS7000215" => {
             "The app's secret in the vault is not taken, so the refresh token was not looked at. A \
              secret made moments ago may need up to a minute; else `tenantry apply` makes a new one."
+        }
+        "AADSTS700027" => {
+            "The app's certificate in the vault is not taken, so the refresh token was not looked at. \
+             One made moments ago may need up to a minute; else `tenantry apply` makes a new one."
         }
         "AADSTS7000222" => {
             "The app's secret has expired, so the refresh token was not looked at: `tenantry apply` \

@@ -37,7 +37,8 @@ pub(crate) enum Lag {
     /// This run made the object a moment ago: 404 `Request_ResourceNotFound` for seconds,
     /// sometimes minutes.
     NewObject,
-    /// This run made the client secret a moment ago: AADSTS7000215 for up to a minute.
+    /// This run made the client secret or the certificate a moment ago: AADSTS7000215 or
+    /// AADSTS700027 for up to a minute.
     NewSecret,
     /// A credential may be too young to be removed: 400 "No password credential found with
     /// keyId." for some seconds.
@@ -67,7 +68,7 @@ impl Lag {
         let code = failure.code.as_deref().unwrap_or_default();
         match self {
             Self::NewObject => failure.status == Some(404) && code == "Request_ResourceNotFound",
-            Self::NewSecret => code == "AADSTS7000215",
+            Self::NewSecret => matches!(code, "AADSTS7000215" | "AADSTS700027"),
             Self::YoungCredential => {
                 failure.status == Some(400)
                     && failure.message.contains("No password credential found")

@@ -28,7 +28,11 @@ fn reader() -> Reader {
             directory: DIRECTORY.parse().unwrap(),
             app: "contoso".parse().unwrap(),
             client: "6f1c0f5e-0002-4000-8000-000000000001".parse().unwrap(),
-            shows: Shows::Secret { nonce: Nonce::fresh(), age: crate::entra::SecretAge::Settled },
+            shows: Shows::Kept {
+                kind: crate::vault::CredentialKind::Secret,
+                nonce: Nonce::fresh(),
+                age: crate::entra::SecretAge::Settled,
+            },
             sign_in_as: None,
             scopes: BTreeSet::new(),
         },

@@ -10,10 +10,10 @@ use super::{
     federated,
     foreign::{self, Theirs},
     index::{Index, Ours},
-    marks,
+    kinds, marks,
     pin::{directory_unknown, lives_elsewhere, pin},
     policies, secrets,
-    step::{Foreign, Step, Target},
+    step::{Foreign, ForeignSecret, Step, Target},
     unseen::unseen,
 };
 use crate::{
@@ -21,9 +21,9 @@ use crate::{
     failure::{Cause, Failure},
     ids::{PermissionId, TenantId, UniqueName, VaultId},
     inventory::{Binned, FoundApp, Inventory, Sight},
-    manifest::{App, Credential, Layout, Manifest, NamedPermission},
+    manifest::{App, Layout, Manifest, NamedPermission},
     registration::{Permission, Registration},
-    vault::Deleted,
+    vault::{CredentialKind, Deleted},
 };
 
 /// The most owners of an app
@@ -49,11 +49,6 @@ pub(super) fn plan(
         diagnostics: Vec::new(),
         foreign: Foreign::default(),
     };
-    if let Some(diagnostic) = not_supported(wanted) {
-        plan.target = Target::Absent;
-        plan.diagnostics.push(diagnostic);
-        return plan;
-    }
     let Some(directory) = plan.directory else {
         plan.diagnostics.extend(wanted.tenants.iter().filter_map(|key| {
             let why = seen.directories.get(key)?.as_ref().err()?;
@@ -221,20 +216,6 @@ fn unreadable(wanted: &App, why: &Failure) -> Diagnostic {
         .hint("tenantry doctor shows the operator's identity and rights")
 }
 
-fn not_supported(wanted: &App) -> Option<Diagnostic> {
-    let what = match &wanted.credential {
-        Credential::Certificate => "credential certificate",
-        Credential::Secret | Credential::Federated(_) => return None,
-    };
-    Some(
-        Diagnostic::new(
-            Code::NotSupported,
-            format!("this version of tenantry reads {what} but does not apply it"),
-        )
-        .hint("leave this app out with --tenant, or choose what this version applies"),
-    )
-}
-
 /// The id of a permission: the directory's own list is the judge where it was read.
 pub(super) fn permission_id(
     inventory: &Inventory,
@@ -365,10 +346,9 @@ fn patch(plan: &mut AppPlan, registration: &Registration, app: &FoundApp) {
         plan.steps.push(Step::PatchApplication { object_id: app.object_id, edits });
     }
     plan.foreign = compare::foreign(registration, &app.registration);
-    plan.foreign.certificates = app.certificates;
 }
 
-/// The steps that give the app a secret that lives and is held.
+/// The steps that give the app a credential that lives and is held.
 fn credentials(
     plan: &mut AppPlan,
     wanted: &App,
@@ -378,7 +358,6 @@ fn credentials(
     now: Timestamp,
 ) {
     let record = seen.records.get(&wanted.key);
-    let found = state.app().map_or(&[][..], |app| app.secrets.as_slice());
     // What a vault holds of an app that is gone opens nothing.
     let of_this_app = record.filter(|record| {
         plan.target.client_id().is_some_and(|client| record.client_id == Some(client))
@@ -391,22 +370,17 @@ fn credentials(
             return;
         }
     }
+    let (rule, wish) = (&wanted.secret, &seen.wish);
     let mut decided =
-        secrets::decide(found, of_this_app, seen.vault, &wanted.secret, &seen.wish, now);
-    plan.foreign.secrets = std::mem::take(&mut decided.foreign);
-    let needs_secret = match &wanted.credential {
-        Credential::Secret | Credential::Certificate => true,
-        Credential::Federated(_) => false,
-    };
-    if !needs_secret {
-        decided.steps.retain(|step| !matches!(step, Step::AddSecret { .. }));
-        decided.diagnostics.clear();
-        plan.diagnostics.extend(federated::secrets_left(found, of_this_app, now));
-    }
+        secrets::decide(state.app(), of_this_app, &wanted.credential, seen.vault, rule, wish, now);
+    plan.foreign.secrets = std::mem::take(&mut decided.foreign_secrets);
+    plan.foreign.certificates = std::mem::take(&mut decided.foreign_certificates);
+    plan.diagnostics.extend(kinds::left_behind(&wanted.credential, state.app(), of_this_app, now));
 
+    let is_kept = kinds::kept(&wanted.credential).is_some();
     // What can be recovered is not made anew, whatever was wished.
     let found_here = matches!(state, State::Found { .. });
-    if needs_secret
+    if is_kept
         && found_here
         && record.is_none()
         && let Some(deleted) = seen.deleted.get(&wanted.key)
@@ -416,7 +390,7 @@ fn credentials(
         return;
     }
     // What no vault holds, no vault can have lost.
-    if needs_secret && !seen.wish.reissue && seen.wish.adopt.is_none() {
+    if is_kept && !seen.wish.reissue && seen.wish.adopt.is_none() {
         let guard = if found_here && record.is_none() {
             Some(Diagnostic::new(
                 Code::VaultLost,
@@ -442,11 +416,18 @@ fn credentials(
         }
     }
     // A copy that has fallen behind makes no secret, and lets none go.
-    let behind = needs_secret && seen.wish.adopt.is_none() && decided.are_due;
+    let behind = is_kept && seen.wish.adopt.is_none() && decided.are_due;
     let code = if behind { Code::VaultBehind } else { Code::AnotherCopy };
     if let Some(told) = decided.another_copy(code) {
         plan.diagnostics.push(told);
-        plan.foreign.secrets.append(&mut decided.of_another_copy);
+        for (kind, one) in std::mem::take(&mut decided.of_another_copy) {
+            match kind {
+                CredentialKind::Certificate => plan.foreign.certificates.push(one),
+                CredentialKind::Secret | CredentialKind::RefreshToken => {
+                    plan.foreign.secrets.push(one);
+                }
+            }
+        }
         if behind {
             plan.steps.clear();
             return;
@@ -455,11 +436,10 @@ fn credentials(
     let created = state.app().and_then(|app| app.created).unwrap_or(now);
     let object = state.app().map(|app| app.object_id);
     secrets::obey(&mut decided, &inventory.policies, object, created, now);
-    plan.foreign.secrets.retain(|foreign| {
-        !decided.steps.iter().any(
-            |step| matches!(step, Step::RemoveSecret { key_id, .. } if *key_id == foreign.key_id),
-        )
-    });
+    let removed: Vec<_> = decided.steps.iter().filter_map(kinds::removed_by).collect();
+    let is_kept = |foreign: &ForeignSecret| !removed.iter().any(|(key, _)| *key == foreign.key_id);
+    plan.foreign.secrets.retain(is_kept);
+    plan.foreign.certificates.retain(is_kept);
     plan.steps.append(&mut decided.steps);
     plan.diagnostics.append(&mut decided.diagnostics);
     let trusts = state.app().and_then(|app| app.federated.as_deref()).unwrap_or_default();
@@ -481,16 +461,13 @@ fn in_vaults_bin(deleted: &Deleted) -> Diagnostic {
 
 /// What is not ours in an app. What another copy of this vault made was told already.
 fn kept(foreign: &Foreign, vault: VaultId) -> Option<Diagnostic> {
-    let Foreign { redirect_uris, tags, secrets: _, certificates, federated: _, owners } = foreign;
-    let counts = [
-        (redirect_uris.len(), "redirect URI"),
-        (tags.len(), "tag"),
-        (*certificates, "certificate"),
-        (owners.len(), "owner"),
-    ]
-    .into_iter()
-    .filter(|(count, _)| *count > 0)
-    .map(|(count, word)| format!("{count} {word}{}", if count == 1 { "" } else { "s" }));
+    let Foreign { redirect_uris, tags, secrets: _, certificates: _, federated: _, owners } =
+        foreign;
+    let counts =
+        [(redirect_uris.len(), "redirect URI"), (tags.len(), "tag"), (owners.len(), "owner")]
+            .into_iter()
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, word)| format!("{count} {word}{}", if count == 1 { "" } else { "s" }));
     // What can sign in is named: somebody must be able to tell whose it is.
     let mut credentials = Theirs::on(foreign);
     credentials.retain(|theirs| theirs.other_vault != Some(vault));

@@ -34,8 +34,8 @@ pub(super) fn of<'a>(
 pub(super) fn offboarded(seen: &Seen, wanted: &App, binned: &Binned) -> Option<Diagnostic> {
     let offboarded = !seen.records.contains_key(&wanted.key)
         && !seen.deleted.contains_key(&wanted.key)
-        && binned.app.secrets.iter().all(|secret| {
-            let name = secret.display_name.as_deref();
+        && binned.app.secrets.iter().chain(&binned.app.certificates).all(|one| {
+            let name = one.display_name.as_deref();
             matches!(recognise(name, seen.vault, None), Ownership::Foreign)
         });
     let key = &wanted.key;

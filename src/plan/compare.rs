@@ -62,7 +62,7 @@ pub(super) fn foreign(wanted: &Registration, found: &Registration) -> Foreign {
             .cloned()
             .collect(),
         secrets: Vec::new(),
-        certificates: 0,
+        certificates: Vec::new(),
         federated: Vec::new(),
         owners: BTreeSet::new(),
     }

@@ -40,6 +40,10 @@ macro_rules! codes {
 codes! {
     /// A policy forbids client secrets.
     SecretForbidden = "secret-forbidden-by-policy", Error;
+    /// A policy allows only certificates of authorities that it names.
+    CertificateForbidden = "certificate-forbidden-by-policy", Error;
+    /// A policy makes the certificate live shorter than the manifest asks.
+    CertificateShortened = "certificate-shortened-by-policy", Warning;
     /// A policy forbids apps for other directories.
     AudienceForbidden = "audience-forbidden-by-policy", Error;
     /// A policy forbids a redirect URI.
@@ -87,10 +91,8 @@ codes! {
     FederatedTaken = "federated-credential-taken", Error;
     /// The app would trust more issuers and subjects than it may.
     TooManyFederated = "too-many-federated-credentials", Error;
-    /// Client secrets of ours are still on an app that needs none any more.
+    /// Credentials of ours are still on an app that signs in with another kind.
     SecretsLeft = "secrets-left", Warning;
-    /// This version of tenantry does not do that yet.
-    NotSupported = "not-supported", Error;
     /// The operator lacks a right to grant in the customer's directory; the link is the way.
     MayNotGrant = "may-not-grant", Warning;
     /// The connector is Microsoft's legacy way.

@@ -1,20 +1,13 @@
 //! Which issuers an app shall trust in place of a secret, given which it trusts.
 
-use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use super::{
     AppPlan, Wish,
     diagnostic::{Code, Diagnostic},
-    secrets,
     step::{Change, ForeignFederated, RemovalReason, Step},
 };
-use crate::{
-    inventory::{FoundFederated, FoundSecret},
-    manifest::Credential,
-    registration::Federated,
-    vault::Record,
-};
+use crate::{inventory::FoundFederated, manifest::Credential, registration::Federated};
 
 /// What every name that we give begins with.
 const MARK: &str = "tenantry-";
@@ -50,6 +43,18 @@ pub fn is_ours(name: &str) -> bool {
     })
 }
 
+/// Whether a step lets tokens in that were not taken before.
+pub const fn adds_trust(step: &Step) -> bool {
+    matches!(step, Step::AddFederated { .. } | Step::UpdateFederated { .. })
+}
+
+/// Whether a step changes whose tokens are taken by credentials of ours: what was accepted before says
+/// nothing of what is then.
+pub fn changes_trust(step: &Step) -> bool {
+    let theirs = RemovalReason::Foreign;
+    adds_trust(step) || matches!(step, Step::RemoveFederated { reason, .. } if *reason != theirs)
+}
+
 /// The steps that make the app trust the issuers of the manifest, and no others of ours.
 pub(super) fn trust(
     plan: &mut AppPlan,
@@ -73,38 +78,6 @@ pub(super) fn trust(
     plan.steps.append(&mut trust.steps);
     plan.diagnostics.append(&mut trust.diagnostics);
     plan.foreign.federated = trust.foreign;
-}
-
-/// Secrets of ours on an app that signs in without one: each opens it until it ends, and whoever
-/// still uses one knows when that may be.
-pub(super) fn secrets_left(
-    found: &[FoundSecret],
-    record: Option<&Record>,
-    now: Timestamp,
-) -> Option<Diagnostic> {
-    let left: Vec<_> = record?
-        .secrets()
-        .filter(|held| held.state.has_value() && held.end.is_some_and(|end| end > now))
-        .filter(|held| secrets::is_there(held, found, now))
-        .collect();
-    let last = left.iter().filter_map(|held| held.end).max()?;
-    let count = match left.len() {
-        1 => "a client secret of ours".to_owned(),
-        several => format!("{several} client secrets of ours"),
-    };
-    Some(
-        Diagnostic::new(
-            Code::SecretsLeft,
-            format!(
-                "{count} can still open the app, until {}, though the manifest wants none",
-                last.strftime("%Y-%m-%d")
-            ),
-        )
-        .hint(
-            "once nothing uses them any more: Entra ID › App registrations › its name › \
-               Certificates & secrets › delete",
-        ),
-    )
 }
 
 /// A federated credential that is not ours, as it is named.

@@ -6,12 +6,17 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::{AppPlan, Plan, Seen, retire, secrets};
+use super::{
+    AppPlan, Plan, Seen, kinds,
+    retire::{self, Successor},
+    secrets,
+    step::{Foreign, ForeignSecret},
+};
 use crate::{
     ids::{AppKey, TenantKey},
-    inventory::FoundApp,
+    inventory::{FoundApp, FoundSecret},
     manifest::{App, Credential, Manifest},
-    vault::{CredentialRecord, Record},
+    vault::{CredentialKind, CredentialRecord, Record},
 };
 
 /// So long before its end a refresh token is told to be used: a third of its life, as with secrets.
@@ -23,25 +28,37 @@ pub const REFRESH_DUE: SignedDuration = SignedDuration::from_hours(30 * 24);
 pub enum DueKind {
     /// A client secret of ours.
     ClientSecret,
+    /// A certificate of ours.
+    Certificate,
     /// A refresh token that a sign-in left: it ends when nobody uses it for 90 days.
     RefreshToken,
     /// A client secret that others put on an app of ours.
     ForeignSecret,
+    /// A certificate that others put on an app of ours.
+    ForeignCertificate,
     /// A client secret of ours that its successor has replaced: a later run removes it.
     RetiringSecret,
 }
 
 impl DueKind {
     /// Every kind, for the schema.
-    pub const ALL: [Self; 4] =
-        [Self::ClientSecret, Self::RefreshToken, Self::ForeignSecret, Self::RetiringSecret];
+    pub const ALL: [Self; 6] = [
+        Self::ClientSecret,
+        Self::Certificate,
+        Self::RefreshToken,
+        Self::ForeignSecret,
+        Self::ForeignCertificate,
+        Self::RetiringSecret,
+    ];
 
     /// The stable word.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::ClientSecret => "client-secret",
+            Self::Certificate => "certificate",
             Self::RefreshToken => "refresh-token",
             Self::ForeignSecret => "foreign-secret",
+            Self::ForeignCertificate => "foreign-certificate",
             Self::RetiringSecret => "retiring-secret",
         }
     }
@@ -49,8 +66,8 @@ impl DueKind {
     /// Whether it is ours to renew.
     pub const fn is_ours(self) -> bool {
         match self {
-            Self::ClientSecret | Self::RefreshToken => true,
-            Self::ForeignSecret | Self::RetiringSecret => false,
+            Self::ClientSecret | Self::Certificate | Self::RefreshToken => true,
+            Self::ForeignSecret | Self::ForeignCertificate | Self::RetiringSecret => false,
         }
     }
 }
@@ -69,6 +86,10 @@ pub enum Cure {
     NotOurs,
     /// By giving its successor to whoever uses it.
     Export,
+    /// By giving the certificate that is its successor to whoever uses it.
+    Reveal,
+    /// By whoever uses it: the app takes somebody else's tokens in its place.
+    SignInOtherwise,
 }
 
 /// Something that has to be renewed by a day.
@@ -155,36 +176,44 @@ impl View<'_> {
         }
     }
 
-    /// The secret that is in use; where none lives any more, the one that ended last.
+    /// The secret or certificate that is in use; where none lives any more, the one that ended last.
     fn secret(&self) -> Option<Due> {
-        match self.app.credential {
-            Credential::Secret | Credential::Certificate => {}
-            // Nothing of it ends.
-            Credential::Federated(_) => return None,
-        }
-        let found = self.found.map_or(&[][..], |found| found.secrets.as_slice());
-        let live = secrets::serving(found, self.record, self.checked_at);
+        // Of somebody else's token nothing ends.
+        kinds::kept(&self.app.credential)?;
+        let live = secrets::serving(self.found, self.record, self.checked_at);
         let ended = || {
-            let all = self.record.into_iter().flat_map(Record::secrets);
+            let all = self.record.into_iter().flat_map(Record::own);
             all.filter(|held| held.state.has_value()).max_by_key(|held| held.end)
         };
-        let CredentialRecord { start, end, .. } = live.or_else(ended)?;
+        let CredentialRecord { kind, start, end, .. } = live.or_else(ended)?;
         let (start, end) = (*start).zip(*end)?;
         let from = secrets::renewal_starts(&self.app.secret, start, end);
-        Some(self.due(DueKind::ClientSecret, from, end, Cure::Apply))
+        let kind = match kind {
+            CredentialKind::Certificate => DueKind::Certificate,
+            CredentialKind::Secret | CredentialKind::RefreshToken => DueKind::ClientSecret,
+        };
+        Some(self.due(kind, from, end, Cure::Apply))
     }
 
     /// What a SIEM may still be filled with, though it has a successor.
     fn retiring(&self) -> Vec<Due> {
-        let found = self.found.map_or(&[][..], |found| found.secrets.as_slice());
-        let all: Vec<_> = self.record.into_iter().flat_map(Record::secrets).collect();
-        let there = |held: &CredentialRecord| secrets::is_there(held, found, self.checked_at);
-        retire::leaving(&all, there, self.app.secret.overlap, self.checked_at)
+        let Some(record) = self.record else { return Vec::new() };
+        let all: Vec<_> = record.own().collect();
+        let there = |held: &CredentialRecord| secrets::is_there(held, self.found, self.checked_at);
+        let successor = Successor::of(&self.app.credential, record);
+        let cure = match &self.app.credential {
+            Credential::Secret => Cure::Export,
+            Credential::Certificate => Cure::Reveal,
+            Credential::Federated(_) => Cure::SignInOtherwise,
+        };
+        retire::leaving(&all, there, successor, self.app.secret.overlap, self.checked_at)
             .into_iter()
+            // Nobody is given a certificate but by `reveal`, and nothing ties anybody to it.
+            .filter(|one| one.kind == CredentialKind::Secret)
             .map(|one| {
                 // The server's clock is known to a second: what the last run did is not to come.
                 let from = one.since.min(self.checked_at);
-                self.due(DueKind::RetiringSecret, from, one.until, Cure::Export)
+                self.due(DueKind::RetiringSecret, from, one.until, cure)
             })
             .collect()
     }
@@ -202,16 +231,23 @@ impl View<'_> {
 
     /// What others put there and still lives, from as long before its end as ours is renewed.
     fn foreign(&self) -> impl Iterator<Item = Due> {
-        let foreign = &self.planned.foreign.secrets;
-        self.found.into_iter().flat_map(|found| &found.secrets).filter_map(move |secret| {
-            let theirs = foreign.iter().any(|one| one.key_id == secret.key_id);
-            let end = secret.end.filter(|end| theirs && *end > self.checked_at)?;
-            let start = secret.start.unwrap_or(self.checked_at);
-            let from = secrets::renewal_starts(&self.app.secret, start, end);
-            Some(Due {
-                name: secret.display_name.clone(),
-                ..self.due(DueKind::ForeignSecret, from, end, Cure::NotOurs)
-            })
-        })
+        let Foreign { secrets, certificates, .. } = &self.planned.foreign;
+        let of = move |kind, due, theirs: &[ForeignSecret]| -> Vec<Due> {
+            let found = kinds::found(self.found, kind).iter();
+            let theirs = found.filter(|found| theirs.iter().any(|one| one.key_id == found.key_id));
+            theirs.filter_map(|one| self.foreign_due(due, one)).collect()
+        };
+        let secrets = of(CredentialKind::Secret, DueKind::ForeignSecret, secrets);
+        let certificates =
+            of(CredentialKind::Certificate, DueKind::ForeignCertificate, certificates);
+        secrets.into_iter().chain(certificates)
+    }
+
+    fn foreign_due(&self, kind: DueKind, found: &FoundSecret) -> Option<Due> {
+        let end = found.end.filter(|end| *end > self.checked_at)?;
+        let start = found.start.unwrap_or(self.checked_at);
+        let from = secrets::renewal_starts(&self.app.secret, start, end);
+        let name = found.display_name.clone();
+        Some(Due { name, ..self.due(kind, from, end, Cure::NotOurs) })
     }
 }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::step::{Foreign, ForeignFederated, ForeignSecret};
-use crate::ids::VaultId;
+use crate::{ids::VaultId, vault::CredentialKind};
 
 /// What it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -14,18 +14,21 @@ use crate::ids::VaultId;
 pub enum TheirsKind {
     /// A client secret.
     ClientSecret,
+    /// A certificate.
+    Certificate,
     /// A federated credential: it opens the app to somebody's tokens, without any secret.
     FederatedCredential,
 }
 
 impl TheirsKind {
     /// Every kind, for the schema.
-    pub const ALL: [Self; 2] = [Self::ClientSecret, Self::FederatedCredential];
+    pub const ALL: [Self; 3] = [Self::ClientSecret, Self::Certificate, Self::FederatedCredential];
 
     /// The stable word.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::ClientSecret => "client-secret",
+            Self::Certificate => "certificate",
             Self::FederatedCredential => "federated-credential",
         }
     }
@@ -57,7 +60,7 @@ pub struct Theirs {
 impl Theirs {
     /// Every credential of others on an app.
     pub fn on(foreign: &Foreign) -> Vec<Self> {
-        let Foreign { redirect_uris: _, tags: _, secrets, certificates: _, federated, owners: _ } =
+        let Foreign { redirect_uris: _, tags: _, secrets, certificates, federated, owners: _ } =
             foreign;
         let trust = |ForeignFederated { id, name, issuer, subject }: &_| Self {
             kind: TheirsKind::FederatedCredential,
@@ -68,14 +71,20 @@ impl Theirs {
             subject: Some(subject.clone()),
             other_vault: None,
         };
-        secrets.iter().map(Self::secret).chain(federated.iter().map(trust)).collect()
+        let secrets = secrets.iter().map(|one| Self::kept(CredentialKind::Secret, one));
+        let certificates = certificates.iter();
+        let certificates = certificates.map(|one| Self::kept(CredentialKind::Certificate, one));
+        secrets.chain(certificates).chain(federated.iter().map(trust)).collect()
     }
 
-    /// A client secret of others.
-    pub(super) fn secret(secret: &ForeignSecret) -> Self {
-        let ForeignSecret { key_id, display_name, ends, other_vault } = secret;
+    /// A client secret or a certificate of others.
+    pub(super) fn kept(kind: CredentialKind, theirs: &ForeignSecret) -> Self {
+        let ForeignSecret { key_id, display_name, ends, other_vault } = theirs;
         Self {
-            kind: TheirsKind::ClientSecret,
+            kind: match kind {
+                CredentialKind::Certificate => TheirsKind::Certificate,
+                CredentialKind::Secret | CredentialKind::RefreshToken => TheirsKind::ClientSecret,
+            },
             name: display_name.clone(),
             id: key_id.to_string(),
             ends: *ends,
@@ -91,6 +100,7 @@ impl fmt::Display for Theirs {
         let Self { kind, name, id, ends, issuer, subject, other_vault } = self;
         f.write_str(match kind {
             TheirsKind::ClientSecret => "client secret",
+            TheirsKind::Certificate => "certificate",
             TheirsKind::FederatedCredential => "federated credential",
         })?;
         match (other_vault, name.as_deref().filter(|name| !name.is_empty())) {
@@ -99,7 +109,7 @@ impl fmt::Display for Theirs {
             (None, None) => f.write_str(" without a name")?,
         }
         match kind {
-            TheirsKind::ClientSecret => {
+            TheirsKind::ClientSecret | TheirsKind::Certificate => {
                 write!(f, " (key id {id}")?;
                 match ends {
                     Some(ends) => write!(f, ", ends {})", ends.strftime("%Y-%m-%d")),

@@ -14,6 +14,7 @@ pub mod foreign;
 pub mod grant;
 mod guard;
 mod index;
+pub mod kinds;
 pub mod manual;
 pub mod marks;
 pub mod offboard;
@@ -413,7 +414,9 @@ impl Plan {
                         needs.policies = true;
                         needs.ask_about(manifest, &app.key);
                     }
-                    Step::AddSecret { .. } => needs.policies = true,
+                    Step::AddSecret { .. } | Step::AddCertificate { .. } => {
+                        needs.policies = true;
+                    }
                     Step::PatchApplication { edits, .. } => {
                         for edit in edits {
                             match edit {
@@ -428,6 +431,7 @@ impl Plan {
                     }
                     Step::RestoreApplication { .. }
                     | Step::RemoveSecret { .. }
+                    | Step::RemoveCertificate { .. }
                     | Step::AddFederated { .. }
                     | Step::UpdateFederated { .. }
                     | Step::RemoveFederated { .. }
@@ -560,11 +564,14 @@ impl Plan {
     fn changes(app: &AppPlan) -> bool {
         app.steps.iter().any(|step| match step {
             Step::PatchApplication { .. } => true,
-            Step::RemoveSecret { reason, .. } => !reason.is_cleaning(),
+            Step::RemoveSecret { reason, .. } | Step::RemoveCertificate { reason, .. } => {
+                !reason.is_cleaning()
+            }
             Step::RemoveFederated { reason, .. } => *reason == RemovalReason::Foreign,
             Step::RestoreApplication { .. }
             | Step::CreateApplication { .. }
             | Step::AddSecret { .. }
+            | Step::AddCertificate { .. }
             | Step::AddFederated { .. }
             | Step::UpdateFederated { .. }
             | Step::AddOwner { .. } => false,

@@ -21,12 +21,12 @@ use super::{
 };
 use crate::{
     ids::{
-        AppKey, Application, ClientId, FederatedCredential, FleetName, KeyId, Nonce, ObjectId,
+        AppKey, Application, ClientId, FederatedCredential, FleetName, KeyId, ObjectId,
         ServicePrincipal, TenantId, TenantKey, VaultId,
     },
     inventory::{FoundApp, Inventory},
     manifest::Manifest,
-    vault::{Leftover, Record},
+    vault::{CredentialRecord, Leftover, Record},
 };
 
 /// What a key stands for.
@@ -119,6 +119,11 @@ pub enum Removal {
         /// Which.
         key_id: KeyId,
     },
+    /// Removes a certificate of ours.
+    RemoveCertificate {
+        /// Which.
+        key_id: KeyId,
+    },
     /// Takes away that the app trusts an issuer, as one of ours said.
     RemoveFederated {
         /// Which.
@@ -152,6 +157,7 @@ impl Removal {
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::RemoveSecret { .. } => "remove-secret",
+            Self::RemoveCertificate { .. } => "remove-certificate",
             Self::RemoveFederated { .. } => "remove-federated",
             Self::RemoveMarks { .. } => "remove-marks",
             Self::DeleteApplication { .. } => "delete-application",
@@ -343,10 +349,8 @@ fn of_app(
         return;
     }
     if let Place::Found { app, .. } = place {
-        let ours = credentials(plan, record, &app.secrets, seen.vault, vault_lost);
-        plan.steps.extend(ours.into_iter().map(|key_id| Removal::RemoveSecret { key_id }));
+        credentials(plan, record, app, seen.vault, vault_lost);
         trusts(plan, app);
-        plan.foreign.certificates = app.certificates;
         if keep_app {
             let from = &app.registration.tags;
             let to: BTreeSet<String> =
@@ -360,7 +364,7 @@ fn of_app(
             // The URIs, tags and owners of others open nothing.
             let Foreign { secrets, certificates, federated, redirect_uris: _, tags: _, owners: _ } =
                 &plan.foreign;
-            let others = secrets.len() + *certificates + federated.len();
+            let others = secrets.len() + certificates.len() + federated.len();
             if others > 0 {
                 plan.diagnostics.push(
                     Diagnostic::new(
@@ -513,13 +517,13 @@ fn still_wanted(plan: &mut Offboarding, manifest: &Manifest) {
     );
 }
 
-/// The client id and the nonce of a value that shows whether what was removed is refused: the
-/// newest one that the vault holds of the app.
-pub fn witness(record: Option<&Record>) -> Option<(ClientId, &Nonce)> {
+/// The client id and the credential that shows whether what was removed is refused: the newest one
+/// of which the vault holds the value.
+pub fn witness(record: Option<&Record>) -> Option<(ClientId, &CredentialRecord)> {
     let record = record?;
     let newest = record
-        .secrets()
-        .filter(|secret| secret.state.has_value())
-        .max_by_key(|secret| (secret.start, secret.intended_at))?;
-    Some((record.client_id?, &newest.nonce))
+        .own()
+        .filter(|held| held.state.has_value())
+        .max_by_key(|held| (held.start, held.intended_at))?;
+    Some((record.client_id?, newest))
 }

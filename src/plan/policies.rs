@@ -53,6 +53,8 @@ impl Added {
                 Step::RestoreApplication { .. }
                 | Step::RemoveSecret { .. }
                 | Step::AddSecret { .. }
+                | Step::RemoveCertificate { .. }
+                | Step::AddCertificate { .. }
                 | Step::AddFederated { .. }
                 | Step::UpdateFederated { .. }
                 | Step::RemoveFederated { .. }
@@ -152,7 +154,8 @@ pub(super) fn give_way(plan: &mut AppPlan, is_there: bool) {
             |step| !matches!(step, Step::PatchApplication { edits, .. } if edits.is_empty()),
         );
     }
-    if forbids(Code::SecretForbidden) && !is_there {
+    let no_credential = forbids(Code::SecretForbidden) || forbids(Code::CertificateForbidden);
+    if no_credential && !is_there {
         plan.steps.clear();
     }
 }

@@ -8,8 +8,54 @@ use super::step::RemovalReason;
 use crate::{
     ids::{KeyId, Nonce},
     lifetime::Lifetime,
-    vault::{CredentialRecord, CredentialState},
+    manifest::Credential,
+    vault::{CredentialKind, CredentialRecord, CredentialState, Federation, Record},
 };
+
+/// What takes the place of the credentials that retire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Successor {
+    /// One of them that is settled, of whatever kind.
+    Credential,
+    /// Somebody else's tokens, which were accepted.
+    Tokens,
+}
+
+impl Successor {
+    /// What it is for an app that shall sign in so.
+    pub(super) const fn of(wanted: &Credential, record: &Record) -> Self {
+        match (wanted, record.federated) {
+            (Credential::Federated(_), Federation::Settled) => Self::Tokens,
+            (Credential::Federated(_), Federation::Untried)
+            | (Credential::Secret | Credential::Certificate, _) => Self::Credential,
+        }
+    }
+}
+
+/// A credential that is to be removed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Gone {
+    pub(super) kind: CredentialKind,
+    pub(super) key_id: KeyId,
+    pub(super) nonce: Nonce,
+    pub(super) reason: RemovalReason,
+}
+
+/// What took the place of the others: a credential, or tokens, of which no record tells more.
+#[derive(Debug, Clone, Copy)]
+enum Heir<'a> {
+    Credential(&'a CredentialRecord),
+    Tokens,
+}
+
+impl<'a> Heir<'a> {
+    const fn credential(self) -> Option<&'a CredentialRecord> {
+        match self {
+            Self::Credential(one) => Some(one),
+            Self::Tokens => None,
+        }
+    }
+}
 
 /// When the users of a credential were given something to change to. Whoever changed from it to a
 /// successor that somebody has removed since may be back at it, and needs the time to change to the
@@ -18,8 +64,9 @@ fn followed_since(
     credentials: &[&CredentialRecord],
     is_there: impl Fn(&CredentialRecord) -> bool,
     old: &CredentialRecord,
-    heir: &CredentialRecord,
+    heir: Heir<'_>,
 ) -> Timestamp {
+    let Some(heir) = heir.credential() else { return old.since.unwrap_or_else(|| old.born()) };
     let from = heir.since.unwrap_or_else(|| heir.born());
     let between = |one: &&CredentialRecord| {
         old.born() < one.born() && one.born() < heir.born() && one.state.has_value()
@@ -28,18 +75,19 @@ fn followed_since(
     old.since.map_or(from, |since| if kept { since } else { since.max(from) })
 }
 
-/// Until when a credential stays beside the one that took its place: `overlap`, yet never longer
-/// than a third of either's real life, which a policy may have made short. `since` is when its users
-/// were given something to change to.
+/// Until when a credential stays beside what took its place: `overlap`, yet never longer than a
+/// third of either's real life, which a policy may have made short; tokens have no life of their own.
+/// `since` is when its users were given something to change to.
 fn overlap_ends(
     overlap: Lifetime,
     old: &CredentialRecord,
-    heir: &CredentialRecord,
+    heir: Heir<'_>,
     since: Timestamp,
 ) -> Timestamp {
     let whole = overlap.after(since).duration_since(since);
     let third = |one: &CredentialRecord| Some(one.end?.duration_since(one.start?) / 3);
-    let stays = [third(old), third(heir)].into_iter().flatten().fold(whole, Ord::min);
+    let lives = [third(old), heir.credential().and_then(third)];
+    let stays = lives.into_iter().flatten().fold(whole, Ord::min);
     since.checked_add(stays).unwrap_or(Timestamp::MAX)
 }
 
@@ -48,16 +96,24 @@ fn overlap_ends(
 fn heir<'a>(
     credentials: &[&'a CredentialRecord],
     is_there: impl Fn(&CredentialRecord) -> bool,
+    successor: Successor,
     now: Timestamp,
-) -> Option<&'a CredentialRecord> {
+) -> Option<Heir<'a>> {
     let settled =
         |one: &&CredentialRecord| one.is_settled() && !one.has_ended(now) && is_there(one);
-    credentials.iter().copied().filter(settled).max_by_key(|one| one.born())
+    match successor {
+        Successor::Credential => {
+            let settled = credentials.iter().copied().filter(settled);
+            settled.max_by_key(|one| one.born()).map(Heir::Credential)
+        }
+        Successor::Tokens => Some(Heir::Tokens),
+    }
 }
 
 /// One that still opens the app beside its successor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Leaving {
+    pub(super) kind: CredentialKind,
     /// Since when it has a successor.
     pub(super) since: Timestamp,
     /// The first run at or after this removes it.
@@ -69,12 +125,13 @@ pub(super) struct Leaving {
 pub(super) fn leaving(
     credentials: &[&CredentialRecord],
     is_there: impl Fn(&CredentialRecord) -> bool,
+    successor: Successor,
     overlap: Lifetime,
     now: Timestamp,
 ) -> Vec<Leaving> {
-    let Some(heir) = heir(credentials, &is_there, now) else { return Vec::new() };
+    let Some(heir) = heir(credentials, &is_there, successor, now) else { return Vec::new() };
     let retires = |one: &&&CredentialRecord| {
-        one.nonce != heir.nonce
+        heir.credential().is_none_or(|heir| one.nonce != heir.nonce)
             && one.state == CredentialState::Retiring
             && !one.has_ended(now)
             && is_there(one)
@@ -82,22 +139,23 @@ pub(super) fn leaving(
     let leaves = |one: &&CredentialRecord| {
         let since = followed_since(credentials, &is_there, one, heir);
         let until = overlap_ends(overlap, one, heir, since);
-        Leaving { since, until: one.end.map_or(until, |end| end.min(until)) }
+        Leaving { kind: one.kind, since, until: one.end.map_or(until, |end| end.min(until)) }
     };
     credentials.iter().filter(retires).map(leaves).collect()
 }
 
-/// What is to be removed of credentials of one kind, and why. `is_there` tells what the directory
+/// What is to be removed of an app's credentials, and why. `is_there` tells what the directory
 /// has; `revoked` are those of which nothing shall be left once a younger one is in use. What was
 /// removed at Microsoft meanwhile is named all the same: the vault holds it still.
 pub(super) fn due(
     credentials: &[&CredentialRecord],
     is_there: impl Fn(&CredentialRecord) -> bool,
+    successor: Successor,
     overlap: Lifetime,
     revoked: Option<&BTreeSet<Nonce>>,
     now: Timestamp,
-) -> Vec<(KeyId, Nonce, RemovalReason)> {
-    let heir = heir(credentials, &is_there, now);
+) -> Vec<Gone> {
+    let heir = heir(credentials, &is_there, successor, now);
     let reason = |one: &CredentialRecord| {
         if !one.state.has_value() {
             return None;
@@ -105,9 +163,13 @@ pub(super) fn due(
         if one.has_ended(now) {
             return Some(RemovalReason::Expired);
         }
-        let heir = heir.filter(|heir| heir.nonce != one.nonce)?;
+        let heir = heir?;
+        let by = heir.credential();
+        if by.is_some_and(|by| by.nonce == one.nonce) {
+            return None;
+        }
         let is_old = |nonce| revoked.is_some_and(|old| old.contains(nonce));
-        if is_old(&one.nonce) && !is_old(&heir.nonce) {
+        if is_old(&one.nonce) && by.is_none_or(|by| !is_old(&by.nonce)) {
             return Some(RemovalReason::Revoked);
         }
         let retires = one.state == CredentialState::Retiring;
@@ -120,7 +182,10 @@ pub(super) fn due(
     credentials
         .iter()
         .copied()
-        .filter_map(|one| Some((one.key_id?, one.nonce.clone(), reason(one)?)))
+        .filter_map(|one| {
+            let (key_id, nonce, reason) = (one.key_id?, one.nonce.clone(), reason(one)?);
+            Some(Gone { kind: one.kind, key_id, nonce, reason })
+        })
         .collect()
 }
 
@@ -129,7 +194,6 @@ mod tests {
     use jiff::{SignedDuration, Span};
 
     use super::*;
-    use crate::vault::CredentialKind;
 
     const YEAR: i64 = 365;
 
@@ -166,9 +230,9 @@ mod tests {
         revoked: Option<&BTreeSet<Nonce>>,
     ) -> Vec<Option<RemovalReason>> {
         let overlap = Lifetime::new(Span::new().days(overlap));
-        let due = due(all, |_| true, overlap, revoked, day(today));
+        let due = due(all, |_| true, Successor::Credential, overlap, revoked, day(today));
         all.iter()
-            .map(|one| due.iter().find(|(_, nonce, _)| *nonce == one.nonce).map(|(.., why)| *why))
+            .map(|one| due.iter().find(|gone| gone.nonce == one.nonce).map(|gone| gone.reason))
             .collect()
     }
 
@@ -186,14 +250,19 @@ mod tests {
         let heir = secret(CredentialState::Proved, 340, 340 + YEAR);
         let overlap = Lifetime::new(Span::new().days(7));
         let both = [&old, &heir];
-        let told = leaving(&both, |_| true, overlap, day(341));
-        assert_eq!(told, [Leaving { since: day(340), until: day(347) }]);
+        let leaving = |all: &[&CredentialRecord], gone: Option<&Nonce>, today| {
+            let is_there = |one: &CredentialRecord| Some(&one.nonce) != gone;
+            leaving(all, is_there, Successor::Credential, overlap, day(today))
+        };
+        let told = leaving(&both, None, 341);
+        let kind = CredentialKind::Secret;
+        assert_eq!(told, [Leaving { kind, since: day(340), until: day(347) }]);
         assert_eq!(why(&both, 7, 347), [Some(RemovalReason::Retired), None]);
-        assert_eq!(leaving(&both, |one| one.nonce != old.nonce, overlap, day(341)), []);
-        assert_eq!(leaving(&both, |_| true, overlap, day(YEAR)), []);
+        assert_eq!(leaving(&both, Some(&old.nonce), 341), []);
+        assert_eq!(leaving(&both, None, YEAR), []);
         // Without a successor that is settled nobody is told to change over.
         let untried = secret(CredentialState::Stored, 340, 340 + YEAR);
-        assert_eq!(leaving(&[&old, &untried], |_| true, overlap, day(341)), []);
+        assert_eq!(leaving(&[&old, &untried], None, 341), []);
     }
 
     #[test]
@@ -208,6 +277,7 @@ mod tests {
         let due = due(
             &[&old, &counted],
             |one| one.nonce == old.nonce,
+            Successor::Credential,
             Lifetime::new(Span::new().days(7)),
             None,
             day(100),
@@ -229,8 +299,9 @@ mod tests {
         let overlap = Lifetime::new(Span::new().days(7));
         let without = |today| {
             let all = [&old, &between, &heir];
-            let due = due(&all, |one| one.nonce != between.nonce, overlap, None, day(today));
-            due.into_iter().any(|(_, nonce, _)| nonce == old.nonce)
+            let is_there = |one: &CredentialRecord| one.nonce != between.nonce;
+            let due = due(&all, is_there, Successor::Credential, overlap, None, day(today));
+            due.into_iter().any(|gone| gone.nonce == old.nonce)
         };
         assert!(!without(17) && !without(22));
         assert!(without(23));
@@ -272,5 +343,34 @@ mod tests {
         let all = [&old, &older, &heir];
         assert_eq!(why_revoking(&all, 60, 5, Some(&revoked)), [gone, gone, None]);
         assert_eq!(why(&all, 60, 5), [None, None, None]);
+    }
+
+    #[test]
+    fn a_certificate_sends_a_secret_away_and_tokens_send_both() {
+        let week = Lifetime::new(Span::new().days(7));
+        let old = retiring(0, YEAR, 10);
+        let certificate = CredentialRecord {
+            kind: CredentialKind::Certificate,
+            ..secret(CredentialState::Proved, 10, 10 + YEAR)
+        };
+        let all = [&old, &certificate];
+        assert_eq!(why(&all, 7, 16), [None, None]);
+        assert_eq!(why(&all, 7, 17), [Some(RemovalReason::Retired), None]);
+        let by_tokens = |all: &[&CredentialRecord], today| {
+            let gone = due(all, |_| true, Successor::Tokens, week, None, day(today));
+            gone.into_iter().map(|gone| (gone.kind, gone.reason)).collect::<Vec<_>>()
+        };
+        // What stands was not told to retire: the tokens were accepted, and nothing more.
+        assert_eq!(by_tokens(&all, 17), [(CredentialKind::Secret, RemovalReason::Retired)]);
+        let gone = CredentialRecord {
+            state: CredentialState::Retiring,
+            since: Some(day(20)),
+            ..certificate
+        };
+        assert_eq!(by_tokens(&[&gone], 26), []);
+        assert_eq!(
+            by_tokens(&[&gone], 27),
+            [(CredentialKind::Certificate, RemovalReason::Retired)]
+        );
     }
 }

@@ -1,5 +1,6 @@
-//! Which secrets an app needs, given what the directory shows, what the vault holds, and what the
-//! directory's policies allow.
+//! Which credentials an app needs, given what the directory shows, what the vault holds, and what
+//! the directory's policies allow. Secrets and certificates live one life; an app signs in with one
+//! kind of them, or with somebody else's tokens.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -7,76 +8,79 @@ use super::{
     Fate, Wish,
     diagnostic::{Code, Diagnostic},
     foreign::{self, Theirs},
+    kinds,
     policies::forbidden,
-    retire,
+    retire::{self, Successor},
     step::{Cap, ForeignSecret, RemovalReason, SecretReason, Step},
 };
 use crate::{
-    ids::{Application, KeyId, Nonce, ObjectId, VaultId},
-    inventory::{FoundSecret, Policies, Policy, RestrictionKind, Sight},
+    ids::{Application, ObjectId, VaultId},
+    inventory::{FoundApp, FoundSecret, Policies, Policy, RestrictionKind, Sight},
     lifetime::Lifetime,
-    manifest::SecretRule,
-    vault::{CredentialRecord, Ownership, Record, recognise},
+    manifest::{Credential, SecretRule},
+    vault::{CredentialKind, CredentialRecord, Ownership, Record, preferred, recognise},
 };
 
 /// A directory may not show a credential it has just made for about this long
 /// (Terraform waits minutes for it; seconds are usual).
 const UNSEEN_FOR: SignedDuration = SignedDuration::from_mins(2);
 
-/// What the secrets of one app amount to.
+/// What the credentials of one app amount to.
 #[derive(Debug, Default)]
-pub(super) struct Secrets {
+pub(super) struct Credentials {
     /// What is lost goes first, then comes at most one addition, then go those that have had their
     /// day.
     pub(super) steps: Vec<Step>,
-    /// Whether a secret is to be made, or one that may work to go.
+    /// Whether one is to be made, or one that may work to go.
     pub(super) are_due: bool,
     /// Whether one of ours lives and stands already.
     stands: bool,
-    pub(super) foreign: Vec<ForeignSecret>,
+    pub(super) foreign_secrets: Vec<ForeignSecret>,
+    pub(super) foreign_certificates: Vec<ForeignSecret>,
     pub(super) diagnostics: Vec<Diagnostic>,
     /// What bears this vault's mark and the vault never meant to make: another copy of it did.
-    pub(super) of_another_copy: Vec<ForeignSecret>,
+    pub(super) of_another_copy: Vec<(CredentialKind, ForeignSecret)>,
     /// Every credential of ours on the app was made by another vault, and there is at least one.
     pub(super) only_another_vault: Option<VaultId>,
 }
 
-/// The youngest secret of ours that lives and that no successor has replaced, if the app has one.
+/// Whether one of ours lives, is in the directory, and no successor has replaced it.
+fn stands(app: Option<&FoundApp>, held: &CredentialRecord, now: Timestamp) -> bool {
+    held.state.stands() && held.end.is_some_and(|end| end > now) && is_there(held, app, now)
+}
+
+/// The youngest credential of a kind that stands, if the app has one.
 fn newest_live<'a>(
-    found: &[FoundSecret],
+    app: Option<&FoundApp>,
     record: Option<&'a Record>,
+    kind: CredentialKind,
     now: Timestamp,
 ) -> Option<&'a CredentialRecord> {
     record?
-        .secrets()
-        .filter(|held| held.state.stands())
-        .filter(|held| held.end.is_some_and(|end| end > now))
-        .filter(|held| is_there(held, found, now))
+        .of_kind(kind)
+        .filter(|held| stands(app, held, now))
         .max_by_key(|held| (held.born(), held.end))
 }
 
-/// The secret to use, of those that the directory has: while the youngest was not accepted yet, one
-/// that it is to succeed.
+/// The credential to use, of those that the directory has: while the youngest was not accepted yet,
+/// one that it is to succeed, of whatever kind that is.
 pub fn serving<'a>(
-    found: &[FoundSecret],
+    app: Option<&FoundApp>,
     record: Option<&'a Record>,
     now: Timestamp,
 ) -> Option<&'a CredentialRecord> {
-    record?
-        .secrets()
-        .filter(|held| held.end.is_some() && is_there(held, found, now))
-        .filter_map(|held| Some((held.preference(now)?, held)))
-        .max_by(|(one, _), (other, _)| one.cmp(other))
-        .map(|(_, held)| held)
+    let own = record?.own();
+    preferred(own.filter(|held| held.end.is_some() && is_there(held, app, now)), now)
 }
 
-/// The secret that is to take the place of others once it is accepted.
+/// The credential that is to take the place of others once it is accepted.
 pub fn heir<'a>(
-    found: &[FoundSecret],
+    wanted: &Credential,
+    app: Option<&FoundApp>,
     record: Option<&'a Record>,
     now: Timestamp,
 ) -> Option<&'a CredentialRecord> {
-    let newest = newest_live(found, record, now)?;
+    let newest = newest_live(app, record, kinds::kept(wanted)?, now)?;
     let replaced =
         |held: &CredentialRecord| held.state.has_value() && held.end.is_some_and(|end| end > now);
     let stands = |held: &CredentialRecord| {
@@ -84,28 +88,28 @@ pub fn heir<'a>(
             && replaced(held)
             && (held.state.stands() || !newest.is_settled())
     };
-    record?.secrets().any(stands).then_some(newest)
+    record?.own().any(stands).then_some(newest)
 }
 
-/// The youngest secret, where it was made beside others and has not taken their place yet: what a run
-/// left that was cut, or that nobody answered.
+/// The youngest credential, where it was made beside others and has not taken their place yet: what a
+/// run left that was cut, or that nobody answered.
 pub fn untried(record: &Record) -> Option<&CredentialRecord> {
-    let standing: Vec<_> = record.secrets().filter(|held| held.state.stands()).collect();
+    let standing: Vec<_> = record.own().filter(|held| held.state.stands()).collect();
     let youngest = standing.iter().max_by_key(|held| (held.born(), held.end))?;
     (standing.len() > 1 && !youngest.is_settled()).then_some(*youngest)
 }
 
-fn has_value_of(record: &Record, secret: &FoundSecret) -> bool {
-    record.secrets().any(|held| held.key_id == Some(secret.key_id) && held.state.has_value())
+fn has_value_of(record: &Record, found: &FoundSecret) -> bool {
+    record.own().any(|held| held.key_id == Some(found.key_id) && held.state.has_value())
 }
 
 /// Whether the directory has the credential: it shows it, or may not show it yet.
-pub fn is_there(held: &CredentialRecord, found: &[FoundSecret], now: Timestamp) -> bool {
-    found.iter().any(|secret| Some(secret.key_id) == held.key_id)
+pub fn is_there(held: &CredentialRecord, app: Option<&FoundApp>, now: Timestamp) -> bool {
+    kinds::found(app, held.kind).iter().any(|found| Some(found.key_id) == held.key_id)
         || held.start.is_some_and(|start| now.duration_since(start) < UNSEEN_FOR)
 }
 
-/// When a second secret is made beside this one: `renewBefore` its end, yet never earlier than
+/// When a second one is made beside this one: `renewBefore` its end, yet never earlier than
 /// two thirds of its real life, which a policy may have made short.
 pub fn renewal_starts(rule: &SecretRule, start: Timestamp, end: Timestamp) -> Timestamp {
     let third = end.duration_since(start) / 3;
@@ -113,114 +117,144 @@ pub fn renewal_starts(rule: &SecretRule, start: Timestamp, end: Timestamp) -> Ti
     end.checked_sub(window.min(third)).unwrap_or(end)
 }
 
-/// Decides the secrets of one app. `found` is empty for an app that does not exist yet.
+/// Decides the credentials of one app; there is none for one that does not exist yet.
 pub(super) fn decide(
-    found: &[FoundSecret],
+    app: Option<&FoundApp>,
     record: Option<&Record>,
+    wanted: &Credential,
     vault: VaultId,
     rule: &SecretRule,
     wish: &Wish,
     now: Timestamp,
-) -> Secrets {
-    let mut secrets = Secrets::default();
+) -> Credentials {
+    let mut decided = Credentials::default();
     let (mut ours, mut other) = (0, None);
     let mut lost = false;
-    for secret in found {
-        // The key id is Microsoft's and nobody can change it; names can be changed by hand. What we
-        // hold the value of is never removed for its name.
-        if record.is_some_and(|record| has_value_of(record, secret)) {
-            ours += 1;
-            continue;
-        }
-        match recognise(secret.display_name.as_deref(), vault, record) {
-            Ownership::OursStored { .. } => ours += 1,
-            Ownership::OursIntended { nonce } => {
+    let kept = kinds::kept(wanted);
+    for kind in kinds::KINDS {
+        for found in kinds::found(app, kind) {
+            // The key id is the directory's and nobody can change it; names can be changed by hand.
+            // What we hold the value of is never removed for its name.
+            if record.is_some_and(|record| has_value_of(record, found)) {
                 ours += 1;
-                lost = true;
-                secrets.steps.push(removal(secret.key_id, nonce, RemovalReason::ValueLost));
+                continue;
             }
-            Ownership::OursUnknown { nonce } => {
-                ours += 1;
-                if wish.reissue {
-                    // Whoever knew it is lost for good, they say.
-                    lost = true;
-                    secrets.steps.push(removal(secret.key_id, nonce, RemovalReason::ValueLost));
-                } else if secret.end.is_some_and(|end| end <= now) {
-                    secrets.steps.push(removal(secret.key_id, nonce, RemovalReason::Expired));
-                } else {
-                    secrets.of_another_copy.push(foreign(secret, Some(vault)));
+            let theirs = match kind {
+                CredentialKind::Certificate => &mut decided.foreign_certificates,
+                CredentialKind::Secret | CredentialKind::RefreshToken => {
+                    &mut decided.foreign_secrets
                 }
+            };
+            let removal = |nonce, reason| kinds::removal(kind, found.key_id, nonce, reason);
+            match recognise(found.display_name.as_deref(), vault, record) {
+                Ownership::OursStored { .. } => ours += 1,
+                Ownership::OursIntended { nonce } => {
+                    ours += 1;
+                    lost |= kept == Some(kind);
+                    decided.steps.push(removal(nonce, RemovalReason::ValueLost));
+                }
+                Ownership::OursUnknown { nonce } => {
+                    ours += 1;
+                    if wish.reissue {
+                        // Whoever knew it is lost for good, they say.
+                        lost |= kept == Some(kind);
+                        decided.steps.push(removal(nonce, RemovalReason::ValueLost));
+                    } else if found.end.is_some_and(|end| end <= now) {
+                        decided.steps.push(removal(nonce, RemovalReason::Expired));
+                    } else {
+                        decided.of_another_copy.push((kind, foreign(found, Some(vault))));
+                    }
+                }
+                Ownership::OtherVault(maker) => {
+                    other = Some(maker);
+                    theirs.push(foreign(found, Some(maker)));
+                }
+                Ownership::Foreign => theirs.push(foreign(found, None)),
             }
-            Ownership::OtherVault(maker) => {
-                other = Some(maker);
-                secrets.foreign.push(foreign(secret, Some(maker)));
-            }
-            Ownership::Foreign => secrets.foreign.push(foreign(secret, None)),
         }
     }
-    secrets.only_another_vault = other.filter(|_| ours == 0);
+    decided.only_another_vault = other.filter(|_| ours == 0);
+    decided.stands = record.into_iter().flat_map(Record::own).any(|held| stands(app, held, now));
 
     let rotated = wish.rotate.as_ref();
-    let reason = match newest_live(found, record, now) {
-        Some(held) => {
-            secrets.stands = true;
-            let due = held
-                .end
-                .zip(held.start)
-                .is_some_and(|(end, start)| renewal_starts(rule, start, end) <= now);
-            let asked = rotated.is_some_and(|rotate| rotate.old.contains(&held.nonce));
-            let reason = if due { SecretReason::Renewal } else { SecretReason::Asked };
-            (due || asked).then_some(reason)
-        }
-        None => Some(missing_because(record, found, lost, now)),
-    };
-    if let Some(reason) = reason {
-        secrets.steps.push(Step::AddSecret { lifetime: rule.lifetime, reason, capped_by: None });
-    }
-    secrets.are_due |= lost || reason.is_some();
+    let addition = kept.and_then(|kind| {
+        let reason = match newest_live(app, record, kind, now) {
+            Some(held) => {
+                let due = held
+                    .end
+                    .zip(held.start)
+                    .is_some_and(|(end, start)| renewal_starts(rule, start, end) <= now);
+                let asked = rotated.is_some_and(|rotate| rotate.old.contains(&held.nonce));
+                let reason = if due { SecretReason::Renewal } else { SecretReason::Asked };
+                (due || asked).then_some(reason)
+            }
+            None => Some(missing_because(app, record, kind, lost, now)),
+        };
+        Some(kinds::addition(kind, rule.lifetime, reason?))
+    });
+    let is_added = addition.is_some();
+    decided.are_due |= is_added || decided.steps.iter().any(kinds::removes_lost);
+    decided.steps.extend(addition);
     let revoked = rotated.filter(|rotate| rotate.fate == Fate::Revoked).map(|rotate| &rotate.old);
     if let Some(record) = record {
-        let is_there = |held: &CredentialRecord| is_there(held, found, now);
-        let all: Vec<_> = record.secrets().collect();
-        let gone = retire::due(&all, is_there, rule.overlap, revoked, now);
-        secrets.are_due |= gone.iter().any(|(.., reason)| *reason != RemovalReason::Expired);
-        secrets
-            .steps
-            .extend(gone.into_iter().map(|(key, nonce, reason)| removal(key, nonce, reason)));
+        let is_there = |held: &CredentialRecord| is_there(held, app, now);
+        let all: Vec<_> = record.own().collect();
+        let successor = Successor::of(wanted, record);
+        let gone = retire::due(&all, is_there, successor, rule.overlap, revoked, now);
+        decided.are_due |= gone.iter().any(|gone| gone.reason != RemovalReason::Expired);
+        let removal = |gone: retire::Gone| {
+            let retire::Gone { kind, key_id, nonce, reason } = gone;
+            kinds::removal(kind, key_id, nonce, reason)
+        };
+        decided.steps.extend(gone.into_iter().map(removal));
         let held = |old: &&CredentialRecord| old.state.has_value() && is_there(old);
-        let old = record.secrets().filter(held).filter(|held| {
-            revoked.is_some_and(|old| reason.is_some() && old.contains(&held.nonce))
-        });
-        secrets.diagnostics.extend(will_be_revoked(old.count()));
+        let old = record
+            .own()
+            .filter(held)
+            .filter(|held| revoked.is_some_and(|old| is_added && old.contains(&held.nonce)));
+        decided.diagnostics.extend(will_be_revoked(&old.collect::<Vec<_>>(), wanted));
     }
     if wish.remove_foreign {
         // What another vault of ours made is no stranger's: only that vault retires it.
-        let strangers = secrets.foreign.iter().filter(|foreign| foreign.other_vault.is_none());
-        secrets.steps.extend(strangers.map(|foreign| Step::RemoveSecret {
+        let is_strange = |foreign: &&ForeignSecret| foreign.other_vault.is_none();
+        let Credentials { steps, foreign_secrets, foreign_certificates, .. } = &mut decided;
+        steps.extend(foreign_secrets.iter().filter(is_strange).map(|foreign| Step::RemoveSecret {
+            key_id: foreign.key_id,
+            nonce: None,
+            display_name: foreign.display_name.clone(),
+            reason: RemovalReason::Foreign,
+        }));
+        let certificates = foreign_certificates.iter().filter(is_strange);
+        steps.extend(certificates.map(|foreign| Step::RemoveCertificate {
             key_id: foreign.key_id,
             nonce: None,
             display_name: foreign.display_name.clone(),
             reason: RemovalReason::Foreign,
         }));
     }
-    secrets
+    decided
 }
 
-impl Secrets {
+impl Credentials {
     /// Takes back the addition at this position, and whatever waits for it.
     fn give_up(&mut self, position: usize) {
         self.steps.remove(position);
         if !self.stands {
             // Whatever goes now might be the last that opens a door.
-            self.steps.retain(|step| {
-                matches!(step, Step::RemoveSecret { reason: RemovalReason::ValueLost, .. })
-            });
+            self.steps.retain(kinds::removes_lost);
         }
         // Without a new one none is shortened, and no old one goes.
         let leaked = self.diagnostics.iter().any(|told| told.code == Code::OldRevoked);
-        self.diagnostics
-            .retain(|told| !matches!(told.code, Code::OldRevoked | Code::SecretShortened));
-        let why = self.diagnostics.iter_mut().find(|told| told.code == Code::SecretForbidden);
+        self.diagnostics.retain(|told| {
+            !matches!(
+                told.code,
+                Code::OldRevoked | Code::SecretShortened | Code::CertificateShortened
+            )
+        });
+        let forbids = |told: &&mut Diagnostic| {
+            matches!(told.code, Code::SecretForbidden | Code::CertificateForbidden)
+        };
+        let why = self.diagnostics.iter_mut().find(forbids);
         if let Some(hint) = why.filter(|_| leaked).and_then(|told| told.hint.as_mut()) {
             hint.push_str(
                 ". Until then what leaked goes on opening the app; if being locked out is the lesser \
@@ -231,7 +265,8 @@ impl Secrets {
 
     /// Names what another copy of this vault made, which whoever uses it must not lose.
     pub(super) fn another_copy(&self, code: Code) -> Option<Diagnostic> {
-        let theirs: Vec<_> = self.of_another_copy.iter().map(Theirs::secret).collect();
+        let theirs: Vec<_> =
+            self.of_another_copy.iter().map(|(kind, one)| Theirs::kept(*kind, one)).collect();
         (!theirs.is_empty()).then(|| {
             let named = foreign::named(&theirs);
             Diagnostic::new(
@@ -247,17 +282,26 @@ impl Secrets {
     }
 }
 
-fn removal(key_id: KeyId, nonce: Nonce, reason: RemovalReason) -> Step {
-    Step::RemoveSecret { key_id, nonce: Some(nonce), display_name: None, reason }
-}
-
 /// What a plan cannot hold as a step yet: whether the new one is accepted shows only when it is
 /// there.
-fn will_be_revoked(old: usize) -> Option<Diagnostic> {
-    let what = match old {
-        0 => return None,
-        1 => "the secret of ours that is there now is".to_owned(),
-        many => format!("the {many} secrets of ours that are there now are"),
+fn will_be_revoked(old: &[&CredentialRecord], wanted: &Credential) -> Option<Diagnostic> {
+    let first = old.first()?;
+    let word = if old.iter().all(|one| one.kind == first.kind) {
+        kinds::word(first.kind)
+    } else {
+        "credential"
+    };
+    let what = match old.len() {
+        1 => format!("the {word} of ours that is there now is"),
+        many => format!("the {many} {word}s of ours that are there now are"),
+    };
+    let hint = match wanted {
+        Credential::Certificate => {
+            "whoever was given one needs the new one after that: tenantry reveal --field certificate"
+        }
+        Credential::Secret | Credential::Federated(_) => {
+            "fill the SIEM again after that: tenantry export"
+        }
     };
     Some(
         Diagnostic::new(
@@ -267,19 +311,20 @@ fn will_be_revoked(old: usize) -> Option<Diagnostic> {
              directory, or, where nobody has consented yet and so nobody can accept it, stored"
             ),
         )
-        .hint("fill the SIEM again after that: tenantry export"),
+        .hint(hint),
     )
 }
 
 fn missing_because(
+    app: Option<&FoundApp>,
     record: Option<&Record>,
-    found: &[FoundSecret],
+    kind: CredentialKind,
     lost: bool,
     now: Timestamp,
 ) -> SecretReason {
-    let held: Vec<_> =
-        record.iter().flat_map(|r| r.secrets()).filter(|held| held.state.stands()).collect();
-    if held.iter().any(|held| held.has_ended(now) && is_there(held, found, now)) {
+    let of_kind = record.into_iter().flat_map(|record| record.of_kind(kind));
+    let held: Vec<_> = of_kind.filter(|held| held.state.stands()).collect();
+    if held.iter().any(|held| held.has_ended(now) && is_there(held, app, now)) {
         SecretReason::Expired
     } else if !held.is_empty() {
         SecretReason::RemovedOutside
@@ -290,9 +335,9 @@ fn missing_because(
     }
 }
 
-/// A secret that is not ours, as it is named.
-pub(super) fn foreign(secret: &FoundSecret, other_vault: Option<VaultId>) -> ForeignSecret {
-    let FoundSecret { key_id, display_name, start: _, end } = secret;
+/// A secret or a certificate that is not ours, as it is named.
+pub(super) fn foreign(found: &FoundSecret, other_vault: Option<VaultId>) -> ForeignSecret {
+    let FoundSecret { key_id, display_name, start: _, end } = found;
     ForeignSecret { key_id: *key_id, display_name: display_name.clone(), ends: *end, other_vault }
 }
 
@@ -308,17 +353,18 @@ pub(super) fn policy_for(
     .or(policies.default.as_ref())
 }
 
-/// Holds the planned secret against the policies: shortens it, or says that it cannot be made.
+/// Holds the planned credential against the policies: shortens it, or says that it cannot be made.
 /// `created` is now for an app that does not exist yet.
 pub(super) fn obey(
-    secrets: &mut Secrets,
+    decided: &mut Credentials,
     policies: &Sight<Policies>,
     app: Option<ObjectId<Application>>,
     created: Timestamp,
     now: Timestamp,
 ) {
-    let Some(position) =
-        secrets.steps.iter().position(|step| matches!(step, Step::AddSecret { .. }))
+    let made = decided.steps.iter().enumerate();
+    let Some((position, kind)) =
+        made.filter_map(|(at, step)| Some((at, kinds::made_by(step)?))).next()
     else {
         return;
     };
@@ -329,71 +375,105 @@ pub(super) fn obey(
         if !restriction.concerns(created) {
             continue;
         }
-        match &restriction.kind {
-            RestrictionKind::NoSecrets => {
-                secrets.diagnostics.push(forbidden(
-                    Code::SecretForbidden,
-                    policy,
-                    restriction,
-                    "new client secrets",
-                    match app {
-                        Some(_) => {
-                            "ask for an exemption for this app in Entra ID › Enterprise \
-                             applications › Application policies, or write `credential: federated` \
-                             or `credential: certificate` in the manifest"
-                        }
-                        // There is nothing yet that could be exempted.
-                        None => {
-                            "write `credential: federated` or `credential: certificate` in the \
-                             manifest: the policy forbids secrets only. An exemption takes an app \
-                             that is there"
-                        }
-                    },
-                ));
-                if restriction.exempt.is_empty() {
-                    secrets.give_up(position);
+        let (code, what, way_out) = match (&restriction.kind, kind) {
+            (RestrictionKind::NoSecrets, CredentialKind::Secret) => (
+                Code::SecretForbidden,
+                "new client secrets",
+                match app {
+                    Some(_) => {
+                        "ask for an exemption for this app in Entra ID › Enterprise applications › \
+                         Application policies, or write `credential: federated` or `credential: \
+                         certificate` in the manifest"
+                    }
+                    // There is nothing yet that could be exempted.
+                    None => {
+                        "write `credential: federated` or `credential: certificate` in the \
+                         manifest: the policy forbids secrets only. An exemption takes an app that \
+                         is there"
+                    }
+                },
+            ),
+            (RestrictionKind::TrustedCertificates, CredentialKind::Certificate) => (
+                Code::CertificateForbidden,
+                "certificates but of the authorities that it names, and tenantry's are signed \
+                 with their own keys",
+                match app {
+                    Some(_) => {
+                        "ask for an exemption for this app in Entra ID › Enterprise applications › \
+                         Application policies, or write `credential: federated` in the manifest"
+                    }
+                    None => {
+                        "write `credential: federated` in the manifest. An exemption takes an app \
+                         that is there"
+                    }
+                },
+            ),
+            (RestrictionKind::SecretLifetime(most), CredentialKind::Secret)
+            | (RestrictionKind::CertificateLifetime(most), CredentialKind::Certificate) => {
+                if most.after(now) <= now {
+                    decided.diagnostics.push(ends_at_once(policy, kind));
+                    decided.give_up(position);
                     return;
                 }
+                shorten(decided, position, policy, *most, now);
+                continue;
             }
-            RestrictionKind::SecretLifetime(most) if most.after(now) <= now => {
-                secrets.diagnostics.push(ends_at_once(policy));
-                secrets.give_up(position);
-                return;
-            }
-            RestrictionKind::SecretLifetime(most) => shorten(secrets, position, policy, *most, now),
-            RestrictionKind::CertificateLifetime(_)
-            | RestrictionKind::TrustedCertificates
-            | RestrictionKind::NoMultipleOrgs
-            | RestrictionKind::RedirectUris(_) => {}
+            (
+                RestrictionKind::NoSecrets
+                | RestrictionKind::SecretLifetime(_)
+                | RestrictionKind::CertificateLifetime(_)
+                | RestrictionKind::TrustedCertificates
+                | RestrictionKind::NoMultipleOrgs
+                | RestrictionKind::RedirectUris(_),
+                CredentialKind::Secret | CredentialKind::Certificate | CredentialKind::RefreshToken,
+            ) => continue,
+        };
+        decided.diagnostics.push(forbidden(code, policy, restriction, what, way_out));
+        if restriction.exempt.is_empty() {
+            decided.give_up(position);
+            return;
         }
     }
 }
 
 /// A run a day can keep nothing alive that does not live for one.
-fn ends_at_once(policy: &Policy) -> Diagnostic {
+fn ends_at_once(policy: &Policy, kind: CredentialKind) -> Diagnostic {
+    let (code, what, instead) = match kind {
+        CredentialKind::Certificate => {
+            (Code::CertificateForbidden, "certificate", "`credential: federated`")
+        }
+        CredentialKind::Secret | CredentialKind::RefreshToken => (
+            Code::SecretForbidden,
+            "client secret",
+            "`credential: federated` or `credential: certificate`",
+        ),
+    };
     Diagnostic::new(
-        Code::SecretForbidden,
+        code,
         format!(
-            "policy \"{}\" ({}) lets a new client secret live less than a day, too short to be \
-             renewed by a run a day",
+            "policy \"{}\" ({}) lets a new {what} live less than a day, too short to be renewed by a \
+             run a day",
             policy.name, policy.id
         ),
     )
-    .hint(
-        "ask for a longer `maxLifetime`, or write `credential: federated` or `credential: \
-         certificate` in the manifest",
-    )
+    .hint(format!("ask for a longer `maxLifetime`, or write {instead} in the manifest"))
 }
 
 fn shorten(
-    secrets: &mut Secrets,
+    decided: &mut Credentials,
     position: usize,
     policy: &Policy,
     most: Lifetime,
     now: Timestamp,
 ) {
-    let Some(Step::AddSecret { lifetime, capped_by, .. }) = secrets.steps.get_mut(position) else {
-        return;
+    let (lifetime, capped_by, code, word) = match decided.steps.get_mut(position) {
+        Some(Step::AddSecret { lifetime, capped_by, reason: _ }) => {
+            (lifetime, capped_by, Code::SecretShortened, "secret")
+        }
+        Some(Step::AddCertificate { lifetime, capped_by, reason: _ }) => {
+            (lifetime, capped_by, Code::CertificateShortened, "certificate")
+        }
+        Some(_) | None => return,
     };
     if lifetime.after(now) <= most.after(now) {
         return;
@@ -401,9 +481,9 @@ fn shorten(
     let wanted = capped_by.as_ref().map_or(*lifetime, |cap| cap.wanted);
     *lifetime = most;
     *capped_by = Some(Cap { policy: policy.name.clone(), policy_id: policy.id.clone(), wanted });
-    secrets.diagnostics.retain(|d| d.code != Code::SecretShortened);
-    secrets.diagnostics.push(Diagnostic::new(
-        Code::SecretShortened,
-        format!("the secret lives {most} instead of {wanted}: policy \"{}\" caps it", policy.name),
+    decided.diagnostics.retain(|d| d.code != code);
+    decided.diagnostics.push(Diagnostic::new(
+        code,
+        format!("the {word} lives {most} instead of {wanted}: policy \"{}\" caps it", policy.name),
     ));
 }

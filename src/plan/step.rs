@@ -52,7 +52,7 @@ pub enum Edit {
     UniqueName(Named),
 }
 
-/// Why a secret is made.
+/// Why a secret or a certificate is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SecretReason {
@@ -70,7 +70,7 @@ pub enum SecretReason {
     Asked,
 }
 
-/// Why a secret is removed.
+/// Why a secret or a certificate is removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RemovalReason {
@@ -162,6 +162,30 @@ pub enum Step {
         #[serde(skip_serializing_if = "Option::is_none")]
         capped_by: Option<Cap>,
     },
+    /// Removes a certificate, and its key from the vault where that holds one.
+    RemoveCertificate {
+        /// Which.
+        key_id: KeyId,
+        /// By what it was recognised; a foreign one by nothing.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        nonce: Option<Nonce>,
+        /// What its maker called it, where it is not ours.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        display_name: Option<String>,
+        /// Why.
+        reason: RemovalReason,
+    },
+    /// Makes a certificate, tells the app of it, and puts its key into the vault.
+    AddCertificate {
+        /// How long it shall live, the shorter of manifest and policy.
+        #[serde(serialize_with = "as_text")]
+        lifetime: Lifetime,
+        /// Why now.
+        reason: SecretReason,
+        /// The policy that shortens it, if one does.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        capped_by: Option<Cap>,
+    },
     /// Lets somebody's tokens stand in for a secret.
     AddFederated {
         /// What it will be called.
@@ -197,12 +221,16 @@ pub enum Step {
 }
 
 impl Step {
-    /// Whether it does what another step says and no more: the same, or the same secret that a
-    /// policy makes live shorter.
+    /// Whether it does what another step says and no more: the same, or the same secret or
+    /// certificate that a policy makes live shorter.
     pub fn is_at_most(&self, planned: &Self) -> bool {
         if let (
             Self::AddSecret { lifetime: _, reason, capped_by: Some(cap) },
             Self::AddSecret { lifetime, reason: planned, capped_by: None },
+        )
+        | (
+            Self::AddCertificate { lifetime: _, reason, capped_by: Some(cap) },
+            Self::AddCertificate { lifetime, reason: planned, capped_by: None },
         ) = (self, planned)
         {
             return reason == planned && cap.wanted == *lifetime;
@@ -218,6 +246,8 @@ impl Step {
             Self::PatchApplication { .. } => "patch-application",
             Self::RemoveSecret { .. } => "remove-secret",
             Self::AddSecret { .. } => "add-secret",
+            Self::RemoveCertificate { .. } => "remove-certificate",
+            Self::AddCertificate { .. } => "add-certificate",
             Self::AddFederated { .. } => "add-federated",
             Self::UpdateFederated { .. } => "update-federated",
             Self::RemoveFederated { .. } => "remove-federated",
@@ -269,8 +299,9 @@ pub struct Foreign {
     pub tags: BTreeSet<String>,
     /// Secrets that this vault did not make.
     pub secrets: Vec<ForeignSecret>,
-    /// How many certificates.
-    pub certificates: usize,
+    /// Certificates that this vault did not make; counted where the others are listed.
+    #[serde(serialize_with = "as_count")]
+    pub certificates: Vec<ForeignSecret>,
     /// Federated credentials that tenantry did not make.
     pub federated: Vec<ForeignFederated>,
     /// Owners that the manifest does not name, the operator apart; empty where it names none.
@@ -284,10 +315,14 @@ impl Foreign {
         redirect_uris.is_empty()
             && tags.is_empty()
             && secrets.is_empty()
-            && *certificates == 0
+            && certificates.is_empty()
             && federated.is_empty()
             && owners.is_empty()
     }
+}
+
+fn as_count<T, S: serde::Serializer>(all: &[T], to: S) -> Result<S::Ok, S::Error> {
+    all.len().serialize(to)
 }
 
 /// A federated credential that tenantry did not make.
@@ -304,7 +339,7 @@ pub struct ForeignFederated {
     pub subject: String,
 }
 
-/// A secret that this vault did not make.
+/// A secret or a certificate that this vault did not make.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ForeignSecret {

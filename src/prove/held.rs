@@ -13,9 +13,10 @@ use crate::{
     http::Network,
     ids::{AppKey, ClientId, TenantId, TenantKey},
     manifest::Manifest,
+    plan::kinds,
     secret::Secret,
     status::{RefreshProof, Rotation},
-    vault::{CredentialKind, CredentialRecord, NewRefreshToken, Records, Vault, VaultError},
+    vault::{CredentialRecord, NewRefreshToken, Records, Vault, VaultError},
 };
 
 /// Entra may not know a secret for about a minute after it was made.
@@ -80,15 +81,17 @@ pub fn held(
             not.insert(key, RefreshProof::Refused(why));
             continue;
         }
-        let shows = shown(app, record.current(CredentialKind::Secret, now), now);
+        let own = record.in_use(now);
+        let shows = shown(app, own, now);
         let (Some(client), Some(shows)) = (record.client_id, shows) else {
-            let ended = record.secrets().filter(|held| held.state.has_value());
+            let word = kinds::kept(&app.credential).map_or("credential", kinds::word);
+            let ended = record.own().filter(|held| held.state.has_value());
             let ended = ended.filter_map(|held| held.end).filter(|end| *end <= now).max();
             let what = match ended {
                 Some(end) => {
-                    format!("the secret of its app has ended on {}", end.strftime("%Y-%m-%d"))
+                    format!("the {word} of its app has ended on {}", end.strftime("%Y-%m-%d"))
                 }
-                None => "the vault holds no live secret of its app".to_owned(),
+                None => format!("the vault holds no live {word} of its app"),
             };
             let why = Failure::new(Cause::Guard, what).hint("tenantry apply makes one");
             not.insert(key, RefreshProof::Refused(why));

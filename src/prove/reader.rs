@@ -20,7 +20,7 @@ use crate::{
     ids::TenantKey,
     manifest::Manifest,
     status::RefreshProof,
-    vault::{CredentialKind, Records},
+    vault::Records,
 };
 
 /// A tenant of which the vault holds all that reading takes.
@@ -72,8 +72,8 @@ pub fn readers(
             let app = manifest.apps.get(&tenant.app).ok_or(Missing::App)?;
             let record = record.ok_or(Missing::App)?;
             let client = record.client_id.ok_or(Missing::App)?;
-            let secret = record.current(CredentialKind::Secret, now);
-            let shows = shown(app, secret, now).ok_or(Missing::Secret)?;
+            let own = record.in_use(now);
+            let shows = shown(app, own, now).ok_or(Missing::Secret)?;
             let directory = tenant.id.or(pinned.map(|pinned| pinned.id));
             let directory = directory.ok_or(Missing::Directory)?;
             if tenant.connector.needs().delegated && record.refresh_token(&tenant.key).is_none() {

@@ -44,7 +44,11 @@ async fn place() -> Place {
         directory: TenantId::from_uuid(Uuid::from_u128(1)),
         app: record.app.clone(),
         client: record.client_id.unwrap(),
-        shows: Shows::Secret { nonce, age: SecretAge::Settled },
+        shows: Shows::Kept {
+            kind: crate::vault::CredentialKind::Secret,
+            nonce,
+            age: SecretAge::Settled,
+        },
         sign_in_as: Some(ANALYST.to_owned()),
         scopes: ["SecurityIncident.Read.All".to_owned(), "offline_access".to_owned()].into(),
     };

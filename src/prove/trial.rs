@@ -1,4 +1,4 @@
-//! Whether the secret that is to take another's place is accepted, before anybody relies on it.
+//! Whether what is to take another credential's place is accepted, before anybody relies on it.
 
 use std::{
     collections::BTreeMap,
@@ -16,32 +16,31 @@ use super::{
 };
 use crate::{
     connector::GRAPH,
-    entra::SecretAge,
     failure::{Cause, Failure},
-    ids::{AppKey, ClientId, Nonce, TenantId, TenantKey},
-    manifest::Manifest,
-    plan::{Plan, Seen, secrets},
+    ids::{AppKey, ClientId, TenantId, TenantKey},
+    manifest::{Credential, Manifest},
+    plan::{Plan, Seen, federated, kinds, secrets},
     status::{Refusal, refusal},
+    vault::Federation,
 };
 
-/// A secret that is to be shown wherever its app is known.
+/// What is to be shown wherever its app is known.
 #[derive(Debug, Clone)]
 pub struct Trial {
-    /// Whose secret it is.
+    /// Whose it is.
     pub app: AppKey,
-    /// Which.
-    pub nonce: Nonce,
+    /// A credential of the vault, or tokens of issuers that the app trusts.
+    pub shows: Shows,
     /// Whether it became the one to use already, and only the others do not know yet.
     pub settled: bool,
     client: ClientId,
-    age: SecretAge,
     /// The directories to show it in.
     tenants: Vec<(TenantKey, TenantId)>,
     /// Whether these are all in which the app may be known.
     whole: bool,
 }
 
-/// How a secret was received.
+/// How it was received.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Reception {
     /// It was accepted, and nowhere refused.
@@ -50,9 +49,11 @@ pub enum Reception {
     Nowhere,
     /// It was refused, or nothing can be said of it: the one before it stays in use.
     NotYet(Failure),
+    /// It cannot be had here, and elsewhere it can: tokens of a pipeline.
+    NotHere,
 }
 
-/// The secrets that are to take others' places.
+/// What is to take the places of credentials that apps signed in with until now.
 pub fn trials(manifest: &Manifest, plan: &Plan, seen: &Seen, now: Timestamp) -> Vec<Trial> {
     let trial = |key: &AppKey| {
         let app = manifest.apps.get(key)?;
@@ -61,7 +62,22 @@ pub fn trials(manifest: &Manifest, plan: &Plan, seen: &Seen, now: Timestamp) -> 
         let inventory = seen.inventories.get(&planned.directory?)?.as_ref().ok()?;
         let found = inventory.apps.iter().find(|found| found.client_id == client)?;
         let record = seen.records.get(key).filter(|record| record.client_id == Some(client))?;
-        let heir = secrets::heir(&found.secrets, Some(record), now)?;
+        let (shows, settled) = match &app.credential {
+            credential @ (Credential::Secret | Credential::Certificate) => {
+                let heir = secrets::heir(credential, Some(found), Some(record), now)?;
+                let (kind, nonce, age) = (heir.kind, heir.nonce.clone(), age(heir.start, now));
+                (Shows::Kept { kind, nonce, age }, heir.is_settled())
+            }
+            Credential::Federated(trusted) => {
+                let settled = record.federated == Federation::Settled;
+                let old = secrets::serving(Some(found), Some(record), now)?;
+                if planned.steps.iter().any(federated::adds_trust) || settled && !old.state.stands()
+                {
+                    return None;
+                }
+                (Shows::Issued(trusted.clone()), settled)
+            }
+        };
         let tenants: Vec<_> = app
             .tenants
             .iter()
@@ -69,10 +85,9 @@ pub fn trials(manifest: &Manifest, plan: &Plan, seen: &Seen, now: Timestamp) -> 
             .collect();
         Some(Trial {
             app: key.clone(),
-            nonce: heir.nonce.clone(),
-            settled: heir.is_settled(),
+            shows,
+            settled,
             client,
-            age: age(heir.start, now),
             whole: tenants.len() == app.tenants.len(),
             tenants,
         })
@@ -80,7 +95,7 @@ pub fn trials(manifest: &Manifest, plan: &Plan, seen: &Seen, now: Timestamp) -> 
     plan.apps.keys().filter_map(trial).collect()
 }
 
-/// Shows each secret in every directory of its app's tenants, side by side. A token for Graph is
+/// Shows each of them in every directory of its app's tenants, side by side. A token for Graph is
 /// asked for: Graph is known everywhere, and a token is given as soon as the app is
 /// (<https://learn.microsoft.com/en-us/entra/identity-platform/access-token-claims-reference>).
 pub async fn try_out(asking: &Asking<'_>, trials: &[Trial]) -> BTreeMap<AppKey, Reception> {
@@ -98,19 +113,19 @@ pub async fn try_out(asking: &Asking<'_>, trials: &[Trial]) -> BTreeMap<AppKey, 
 }
 
 async fn one(asking: &Asking<'_>, tokens: &AppTokens<'_>, trial: &Trial) -> Reception {
-    let Trial { app, nonce, settled, client, age, tenants, whole } = trial;
+    let Trial { app, shows, settled, client, tenants, whole } = trial;
     if *settled {
         return Reception::Accepted;
     }
-    let shows = Shows::Secret { nonce: nonce.clone(), age: *age };
-    let proof = match asking.wallet.proof(app, &shows).await {
-        Ok(proof) => proof,
-        Err(why) => {
-            let why = format!("the new secret cannot be read here: {why}");
+    let proof = match (asking.wallet.proof(app, shows).await, shows) {
+        (Ok(proof), _) => proof,
+        (Err(_), Shows::Issued(_)) => return Reception::NotHere,
+        (Err(why), Shows::Kept { kind, .. }) => {
+            let why = format!("the new {} cannot be read here: {why}", kinds::word(*kind));
             return Reception::NotYet(Failure::new(Cause::Guard, why));
         }
     };
-    let shown = Shown { client: *client, proof: &proof, age: *age };
+    let shown = Shown { client: *client, proof: &proof, age: shows.age() };
     let (mut accepted, mut silent, mut blocked) = (false, None, None);
     let answers = futures::future::join_all(
         tenants.iter().map(|(_, directory)| tokens.token(shown, *directory, GRAPH)),

@@ -5,14 +5,16 @@ use crate::{
     ids::{AppKey, Nonce},
     registration::Federated,
     status::TokenProof,
-    vault::{Vault, VaultError},
+    vault::{CredentialKind, Vault, VaultError},
 };
 
 /// What an app has to show.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Shows {
-    /// A secret, whose value is in the vault.
-    Secret {
+    /// A secret or a certificate, whose value is in the vault.
+    Kept {
+        /// Which of the two.
+        kind: CredentialKind,
         /// Its name there.
         nonce: Nonce,
         /// How old it is.
@@ -26,7 +28,7 @@ impl Shows {
     /// The credential in the vault, where it is one.
     pub fn nonce(&self) -> Option<&Nonce> {
         match self {
-            Self::Secret { nonce, age: _ } => Some(nonce),
+            Self::Kept { kind: _, nonce, age: _ } => Some(nonce),
             Self::Issued(_) => None,
         }
     }
@@ -34,7 +36,7 @@ impl Shows {
     /// How old it is; a token that was just issued is known wherever its issuer is.
     pub fn age(&self) -> SecretAge {
         match self {
-            Self::Secret { nonce: _, age } => *age,
+            Self::Kept { kind: _, nonce: _, age } => *age,
             Self::Issued(_) => SecretAge::Settled,
         }
     }
@@ -82,12 +84,20 @@ impl Wallet<'_> {
     /// Why this process cannot.
     pub async fn proof(&self, app: &AppKey, shows: &Shows) -> Result<ClientProof, Unshown> {
         match shows {
-            Shows::Secret { nonce, age: _ } => {
-                let value = self.vault.value(app, nonce).await;
-                value.map(ClientProof::Secret).map_err(|error| match error {
+            Shows::Kept { kind, nonce, age: _ } => {
+                let value = self.vault.value(app, nonce).await.map_err(|error| match error {
                     VaultError::Damaged(_) => Unshown::Damaged(error.to_string()),
                     other => Unshown::NoKey(other.to_string()),
-                })
+                })?;
+                match kind {
+                    CredentialKind::Certificate => {
+                        ClientProof::certificate(&value).map_err(Unshown::Damaged)
+                    }
+                    // A refresh token is not what an app shows for itself; the record knows.
+                    CredentialKind::Secret | CredentialKind::RefreshToken => {
+                        Ok(ClientProof::Secret(value))
+                    }
+                }
             }
             Shows::Issued(trusted) => {
                 let token = self.issuers.token_for(trusted).await;

@@ -19,10 +19,14 @@ pub fn kept(paper: &mut Paper, app: &AppPlan) {
     for tag in tags {
         paper.say(2, Some(word(Ink::Plain, "=")), &format!("tag            {tag}"));
     }
-    for ForeignSecret { key_id, display_name, ends: _, other_vault } in secrets {
+    let secrets = secrets.iter().map(|one| ("client secret ", one));
+    let certificates = certificates.iter().map(|one| ("certificate   ", one));
+    for (what, ForeignSecret { key_id, display_name, ends: _, other_vault }) in
+        secrets.chain(certificates)
+    {
         let name = display_name.as_deref().unwrap_or("without a name");
         let maker = other_vault.map_or_else(String::new, |vault| format!(", of vault {vault}"));
-        let line = format!("client secret  \"{name}\", {key_id}{maker}");
+        let line = format!("{what} \"{name}\", {key_id}{maker}");
         paper.say(2, Some(word(Ink::Plain, "=")), &line);
     }
     for ForeignFederated { id: _, name, issuer, subject } in federated {
@@ -31,8 +35,5 @@ pub fn kept(paper: &mut Paper, app: &AppPlan) {
     }
     for owner in owners {
         paper.say(2, Some(word(Ink::Plain, "=")), &format!("owner          {owner}"));
-    }
-    if *certificates > 0 {
-        paper.say(2, Some(word(Ink::Plain, "=")), &format!("certificates   {certificates}"));
     }
 }

@@ -11,7 +11,7 @@ use crate::{
     failure::Failure,
     ids::{AppKey, TenantKey},
     lifetime::Lifetime,
-    manifest::Manifest,
+    manifest::{App, Credential, Manifest},
     plan::{AppPlan, Plan, diagnostic::Code, step::Cap},
     status::Status,
     verdict::Verdict,
@@ -34,6 +34,8 @@ fn words(step: &str) -> Option<(&'static str, &'static str)> {
         "patch-application" => ("change the app", "app changed"),
         "remove-secret" => ("remove a client secret", "a client secret removed"),
         "add-secret" => ("add a client secret", "client secret added"),
+        "remove-certificate" => ("remove a certificate", "a certificate removed"),
+        "add-certificate" => ("add a certificate", "certificate added"),
         "add-federated" => ("trust an issuer", "trust in an issuer added"),
         "update-federated" => ("change the trust in an issuer", "trust in an issuer changed"),
         "remove-federated" => ("end the trust in an issuer", "trust in an issuer ended"),
@@ -79,8 +81,8 @@ pub fn not_yet(apps: &BTreeMap<AppKey, Failure>) -> String {
     let mut paper = Paper::new(100);
     for (app, failure) in apps {
         let line = format!(
-            "{app}: the new secret is stored and not in use yet, the old one stays in use; the next \
-             run tries again ({})",
+            "{app}: what is new is there and not in use yet, the old one stays in use; the next run \
+             tries again ({})",
             failure.line()
         );
         paper.say(0, Some(word(Ink::Wait, "warning:")), &line);
@@ -129,17 +131,19 @@ pub fn done(paper: &mut Paper, apps: usize, granted: usize, writes: u32) {
 /// only when it is restored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shortened {
+    /// What it is.
+    pub what: &'static str,
     /// How long it lives.
     pub lifetime: Lifetime,
     /// Which policy caps it.
     pub cap: Cap,
 }
 
-/// Whose secret is shorter than the plan said, and why.
+/// Whose secret or certificate is shorter than the plan said, and why.
 pub fn shortened(paper: &mut Paper, shortened: &BTreeMap<AppKey, Shortened>) {
-    for (app, Shortened { lifetime, cap }) in shortened {
+    for (app, Shortened { what, lifetime, cap }) in shortened {
         let line = format!(
-            "{app}: the secret lives {lifetime} instead of {}: policy \"{}\" ({}) caps it",
+            "{app}: the {what} lives {lifetime} instead of {}: policy \"{}\" ({}) caps it",
             cap.wanted, cap.policy, cap.policy_id
         );
         paper.say(0, Some(word(Ink::Wait, "!")), &line);
@@ -151,20 +155,27 @@ pub fn shortened(paper: &mut Paper, shortened: &BTreeMap<AppKey, Shortened>) {
 
 /// Whose SIEM holds a secret that opens nothing any more.
 pub fn refill(paper: &mut Paper, manifest: &Manifest, apps: &BTreeSet<AppKey>, place: &str) {
-    let tenants = apps.iter().filter_map(|app| manifest.apps.get(app)).flat_map(|app| &app.tenants);
-    let keys: Vec<&str> = tenants.map(TenantKey::as_str).collect();
-    if keys.is_empty() {
-        return;
-    }
-    let apps: Vec<_> = apps.iter().map(AppKey::as_str).collect();
-    let line = format!(
-        "What a SIEM was filled with for {} opens nothing any more: fill it again now.",
-        few(apps.into_iter())
-    );
-    paper.say(0, Some(word(Ink::Wait, "!")), &line);
-    // Not wrapped: it is there to be pasted into a shell.
-    paper.line(2, &[word(Ink::Plain, forecast::export(place, &keys))]);
-    paper.gap();
+    let used = apps.iter().filter_map(|app| manifest.apps.get(app));
+    let (filled, otherwise): (Vec<_>, Vec<_>) = used
+        .filter(|app| !app.tenants.is_empty())
+        .partition(|app| app.credential == Credential::Secret);
+    let mut say = |apps: &[&App], what: &str, command: Option<String>| {
+        if apps.is_empty() {
+            return;
+        }
+        let names = few(apps.iter().map(|app| app.key.as_str()));
+        let line =
+            format!("What a SIEM was filled with for {names} opens nothing any more: {what}.");
+        paper.say(0, Some(word(Ink::Wait, "!")), &line);
+        if let Some(command) = command {
+            // Not wrapped: it is there to be pasted into a shell.
+            paper.line(2, &[word(Ink::Plain, command)]);
+        }
+        paper.gap();
+    };
+    let keys: Vec<_> = filled.iter().flat_map(|app| &app.tenants).map(TenantKey::as_str).collect();
+    say(&filled, "fill it again now", Some(forecast::export(place, &keys)));
+    say(&otherwise, "it must sign in as the manifest says now", None);
 }
 
 /// Which policy is to blame where a run ends as failed although no call did.
@@ -173,7 +184,10 @@ pub fn blocked(paper: &mut Paper, plan: &Plan, verdict: Verdict) {
         let policy = app.diagnostics.iter().find(|d| {
             matches!(
                 d.code,
-                Code::SecretForbidden | Code::AudienceForbidden | Code::RedirectForbidden
+                Code::SecretForbidden
+                    | Code::CertificateForbidden
+                    | Code::AudienceForbidden
+                    | Code::RedirectForbidden
             )
         })?;
         Some(format!("{}: {}", app.key, policy.summary))

@@ -18,11 +18,13 @@ fn what(due: &Due) -> String {
     let name = due.name.as_deref().map(|name| format!(" \"{name}\"")).unwrap_or_default();
     match due.kind {
         DueKind::ClientSecret => "client secret".to_owned(),
+        DueKind::Certificate => "certificate".to_owned(),
         DueKind::RefreshToken => match &due.name {
             Some(user) => format!("refresh token of {user}, unless it is used"),
             None => "refresh token, unless it is used".to_owned(),
         },
         DueKind::ForeignSecret => format!("client secret{name}, not ours"),
+        DueKind::ForeignCertificate => format!("certificate{name}, not ours"),
         DueKind::RetiringSecret => "old client secret, removed then or by a later run".to_owned(),
     }
 }
@@ -39,7 +41,11 @@ pub(super) fn cure(due: &Due, place: &str) -> Option<String> {
             "consent",
             due.tenants.first().map_or_else(String::new, ToString::to_string).as_str(),
         )),
-        Cure::NotOurs => None,
+        Cure::NotOurs | Cure::SignInOtherwise => None,
+        Cure::Reveal => {
+            let one = due.tenants.first().map(TenantKey::as_str).unwrap_or_default();
+            Some(command(place, "reveal", &format!("{one} --field certificate")))
+        }
         Cure::Export => {
             let keys: Vec<_> = due.tenants.iter().map(TenantKey::as_str).collect();
             Some(export(place, &keys))
@@ -72,6 +78,9 @@ fn advice(due: &Due, as_of: Timestamp, place: &str) -> String {
     match (due.kind, cure(due, place)) {
         (DueKind::RetiringSecret, Some(command)) => {
             format!("the SIEM may still hold it: fill it again before: {command}")
+        }
+        (DueKind::RetiringSecret, None) => {
+            "whoever still holds it must sign in before with a token that the app takes".to_owned()
         }
         (_, Some(command)) if due.ends <= as_of => {
             format!("ended by then; from {} on: {command}", day(due.from))
@@ -114,14 +123,17 @@ pub fn retiring(paper: &mut Paper, status: &Status) {
         if n == 0 {
             paper.gap();
         }
-        let command = cure(due, &status.place).unwrap_or_default();
-        let line = format!(
-            "The old secret is removed on {} or later: fill the SIEM again before.",
-            day(due.ends)
-        );
+        let command = cure(due, &status.place);
+        let what = match command {
+            Some(_) => "fill the SIEM again before",
+            None => "whoever still holds it must sign in before with a token that the app takes",
+        };
+        let line = format!("The old secret is removed on {} or later: {what}.", day(due.ends));
         paper.say(0, Some(word(Ink::Wait, "!")), &line);
-        // Not wrapped: it is there to be pasted into a shell.
-        paper.line(2, &[word(Ink::Plain, command)]);
+        if let Some(command) = command {
+            // Not wrapped: it is there to be pasted into a shell.
+            paper.line(2, &[word(Ink::Plain, command)]);
+        }
     }
 }
 

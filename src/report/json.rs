@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{forecast, foreign};
 use crate::{
     ids::FleetName,
-    plan::{Ahead, AppPlan, Plan, TenantPlan, Wish},
+    plan::{Ahead, AppPlan, Plan, TenantPlan, Wish, foreign::Theirs},
     status::{Change, Left, Status},
 };
 
@@ -75,6 +75,7 @@ fn app(app: &AppPlan) -> Value {
         "steps": value(steps),
         "diagnostics": value(diagnostics),
         "foreign": value(foreign),
+        "foreignCredentials": value(&Theirs::on(foreign)),
     })
 }
 

@@ -40,7 +40,12 @@ pub fn plan(paper: &mut Paper, home: &DirectoryName, plan: &Offboarding, left: &
     paper.line(2, &[mark, word(Ink::Bold, format!("{key:<11}")), word(Ink::Plain, what)]);
     let minus = || Some(word(Ink::Bad, "-"));
     let is_credential = |step: &&Removal| {
-        matches!(step, Removal::RemoveSecret { .. } | Removal::RemoveFederated { .. })
+        matches!(
+            step,
+            Removal::RemoveSecret { .. }
+                | Removal::RemoveCertificate { .. }
+                | Removal::RemoveFederated { .. }
+        )
     };
     let secrets = plan.steps.iter().filter(is_credential).count();
     if secrets > 0 {
@@ -49,7 +54,9 @@ pub fn plan(paper: &mut Paper, home: &DirectoryName, plan: &Offboarding, left: &
     }
     for step in &plan.steps {
         let line = match step {
-            Removal::RemoveSecret { .. } | Removal::RemoveFederated { .. } => continue,
+            Removal::RemoveSecret { .. }
+            | Removal::RemoveCertificate { .. }
+            | Removal::RemoveFederated { .. } => continue,
             Removal::RemoveMarks { .. } => {
                 "marks          our tags; the app itself stays (--keep-app), and its unique name, \
                  which nobody can take off"

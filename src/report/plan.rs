@@ -8,13 +8,15 @@ use super::{
 };
 use crate::{
     connector::api_name,
+    ids::KeyId,
+    lifetime::Lifetime,
     manifest::Manifest,
     plan::{
         Ahead, AppPlan, Outcome, Plan, TenantPlan,
         diagnostic::{Code, Diagnostic, Severity},
         grant::{Grant, Whose},
         manual::ManualKind,
-        step::{Edit, RemovalReason, SecretReason, Step},
+        step::{Cap, Edit, RemovalReason, SecretReason, Step},
     },
     registration::Federated,
 };
@@ -195,8 +197,10 @@ fn write_app(paper: &mut Paper, plan: &Plan, app: &AppPlan) {
         write_step(paper, indent, step);
     }
     for diagnostic in &app.diagnostics {
-        // What shortens a secret stands beside the secret.
-        if diagnostic.severity != Severity::Notice && diagnostic.code != Code::SecretShortened
+        // What shortens a credential stands beside it.
+        let stands_beside =
+            matches!(diagnostic.code, Code::SecretShortened | Code::CertificateShortened);
+        if diagnostic.severity != Severity::Notice && !stands_beside
             || matches!(diagnostic.code, Code::ForeignKept | Code::BlastRadius | Code::InTheBin)
         {
             write_diagnostic(paper, indent, None, diagnostic);
@@ -297,36 +301,22 @@ fn write_step(paper: &mut Paper, indent: usize, step: &Step) {
             }
         }
         Step::RemoveSecret { key_id, nonce: _, display_name, reason } => {
-            let which = match reason {
-                RemovalReason::ValueLost => {
-                    "one of ours whose value was lost before it was stored".to_owned()
-                }
-                RemovalReason::Retired => {
-                    "the old one: its successor has taken its place, the overlap is over".to_owned()
-                }
-                RemovalReason::Expired => "one of ours that has expired".to_owned(),
-                RemovalReason::Revoked => "an old one, as was asked for".to_owned(),
-                RemovalReason::Unwanted => "one that the manifest names no more".to_owned(),
-                RemovalReason::Foreign => match display_name {
-                    Some(name) => format!("\"{name}\" ({key_id}), which is not ours"),
-                    None => format!("{key_id}, which has no name and is not ours"),
-                },
-            };
-            paper.say(indent, Some(word(Ink::Bad, "-")), &format!("client secret  {which}"));
+            let line =
+                format!("client secret  {}", removed(*reason, *key_id, display_name.as_deref()));
+            paper.say(indent, Some(word(Ink::Bad, "-")), &line);
+        }
+        Step::RemoveCertificate { key_id, nonce: _, display_name, reason } => {
+            let line =
+                format!("certificate    {}", removed(*reason, *key_id, display_name.as_deref()));
+            paper.say(indent, Some(word(Ink::Bad, "-")), &line);
         }
         Step::AddSecret { lifetime, reason, capped_by } => {
-            let because = match reason {
-                SecretReason::First => "",
-                SecretReason::Renewal => ", beside the one that ends soon",
-                SecretReason::Expired => ", because the old one has expired",
-                SecretReason::ValueLost => ", because the value of the old one was lost",
-                SecretReason::RemovedOutside => ", because somebody removed the old one",
-                SecretReason::Asked => ", beside the one that is there, as was asked for",
-            };
-            let cap = capped_by.as_ref().map_or_else(String::new, |cap| {
-                format!(" instead of {}: policy \"{}\" caps it", cap.wanted, cap.policy)
-            });
-            paper.say(indent, plus(), &format!("client secret  {lifetime}{cap}{because}"));
+            let line = format!("client secret  {}", added(*lifetime, *reason, capped_by.as_ref()));
+            paper.say(indent, plus(), &line);
+        }
+        Step::AddCertificate { lifetime, reason, capped_by } => {
+            let line = format!("certificate    {}", added(*lifetime, *reason, capped_by.as_ref()));
+            paper.say(indent, plus(), &line);
         }
         Step::AddFederated { name: _, trusts } => {
             paper.say(indent, plus(), &format!("trusts         {}", issuer(trusts)));
@@ -349,6 +339,41 @@ fn write_step(paper: &mut Paper, indent: usize, step: &Step) {
             paper.say(indent, mark, &format!("trusts         {}{whose}", issuer(trusted)));
         }
         Step::AddOwner { owner } => paper.say(indent, plus(), &format!("owner          {owner}")),
+    }
+}
+
+/// How long a new credential lives, and why it is made.
+fn added(lifetime: Lifetime, reason: SecretReason, capped_by: Option<&Cap>) -> String {
+    let because = match reason {
+        SecretReason::First => "",
+        SecretReason::Renewal => ", beside the one that ends soon",
+        SecretReason::Expired => ", because the old one has expired",
+        SecretReason::ValueLost => ", because the value of the old one was lost",
+        SecretReason::RemovedOutside => ", because somebody removed the old one",
+        SecretReason::Asked => ", beside the one that is there, as was asked for",
+    };
+    let cap = capped_by.map_or_else(String::new, |cap| {
+        format!(" instead of {}: policy \"{}\" caps it", cap.wanted, cap.policy)
+    });
+    format!("{lifetime}{cap}{because}")
+}
+
+/// Which credential goes, and why.
+fn removed(reason: RemovalReason, key_id: KeyId, display_name: Option<&str>) -> String {
+    match reason {
+        RemovalReason::ValueLost => {
+            "one of ours whose value was lost before it was stored".to_owned()
+        }
+        RemovalReason::Retired => {
+            "the old one: its successor has taken its place, the overlap is over".to_owned()
+        }
+        RemovalReason::Expired => "one of ours that has expired".to_owned(),
+        RemovalReason::Revoked => "an old one, as was asked for".to_owned(),
+        RemovalReason::Unwanted => "one that the manifest names no more".to_owned(),
+        RemovalReason::Foreign => match display_name {
+            Some(name) => format!("\"{name}\" ({key_id}), which is not ours"),
+            None => format!("{key_id}, which has no name and is not ours"),
+        },
     }
 }
 

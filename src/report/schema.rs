@@ -10,12 +10,14 @@ use crate::{
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 
 /// Kinds of steps, as in a plan and in events.
-pub(super) const STEPS: [&str; 13] = [
+pub(super) const STEPS: [&str; 15] = [
     "restore-application",
     "create-application",
     "patch-application",
     "remove-secret",
     "add-secret",
+    "remove-certificate",
+    "add-certificate",
     "add-federated",
     "update-federated",
     "remove-federated",
@@ -121,7 +123,12 @@ pub fn plan() -> Value {
     );
     let app = object(
         json!({ "key": text(), "steps": list(step), "diagnostics": list(diagnostic()) }),
-        json!({ "displayName": text(), "clientId": or_null(guid()), "directory": or_null(guid()) }),
+        json!({
+            "displayName": text(),
+            "clientId": or_null(guid()),
+            "directory": or_null(guid()),
+            "foreignCredentials": list(object(theirs(), theirs_at_times())),
+        }),
     );
     let manual = object(
         json!({
@@ -195,19 +202,26 @@ fn orphan() -> Value {
 }
 
 /// A credential of others on an app of ours.
+fn theirs() -> Value {
+    json!({
+        "kind": words(TheirsKind::ALL.map(TheirsKind::as_str)),
+        "id": text(),
+        "name": or_null(text()),
+        "ends": or_null(moment()),
+    })
+}
+
+fn theirs_at_times() -> Value {
+    json!({ "issuer": text(), "subject": text(), "otherVault": guid() })
+}
+
+/// The same with the app that it opens, and the command that removes it.
 fn foreign() -> Value {
-    object(
-        json!({
-            "kind": words(TheirsKind::ALL.map(TheirsKind::as_str)),
-            "app": text(),
-            "tenants": list(text()),
-            "id": text(),
-            "name": or_null(text()),
-            "ends": or_null(moment()),
-            "command": text(),
-        }),
-        json!({ "issuer": text(), "subject": text(), "otherVault": guid() }),
-    )
+    let mut always = theirs();
+    always["app"] = text();
+    always["tenants"] = list(text());
+    always["command"] = text();
+    object(always, theirs_at_times())
 }
 
 /// Something that is to be renewed by a day.

@@ -70,9 +70,9 @@ pub fn refresh_death(failure: &Failure) -> Death {
         Some("500213") => Death::RestrictedThere,
         Some("90002") => Death::NoDirectory,
         Some("700005" | "700011" | "70002") => Death::WrongClient,
-        Some("7000215" | "7000218" | "70021" | "700211" | "700212" | "700213" | "700024") => {
-            Death::WrongSecret
-        }
+        Some(
+            "7000215" | "7000218" | "70021" | "700211" | "700212" | "700213" | "700024" | "700027",
+        ) => Death::WrongSecret,
         Some("7000222") => Death::SecretEnded,
         Some("50057") => Death::UserDisabled,
         Some("50055") => Death::PasswordExpired,

@@ -20,11 +20,12 @@ use crate::{
         AppPlan, TenantPlan,
         diagnostic::{Code, Diagnostic, Severity},
         foreign::{Theirs, named},
+        kinds,
         manual::{self, Manual, ManualKind},
         secrets,
         step::{Step, Target},
     },
-    vault::{CredentialRecord, Record, TenantRecord},
+    vault::{CredentialKind, CredentialRecord, Record, TenantRecord},
 };
 
 /// All that is known of one tenant.
@@ -70,7 +71,7 @@ pub fn refusal(failure: &Failure) -> Refusal {
         Some("AADSTS7000229" | "AADSTS700016") => Refusal::NotConsented,
         Some("AADSTS500011" | "AADSTS650052" | "AADSTS65001") => Refusal::NoSuchApi,
         Some("AADSTS7000112") => Refusal::Disabled,
-        Some("AADSTS7000215") => Refusal::WrongSecret,
+        Some("AADSTS7000215" | "AADSTS700027") => Refusal::WrongSecret,
         Some("AADSTS7000222") => Refusal::Expired,
         Some("AADSTS70021" | "AADSTS700211" | "AADSTS700212" | "AADSTS700213" | "AADSTS700024") => {
             Refusal::Distrusted
@@ -251,6 +252,8 @@ impl View<'_> {
             | Step::AddOwner { .. } => true,
             Step::RemoveSecret { .. }
             | Step::AddSecret { .. }
+            | Step::RemoveCertificate { .. }
+            | Step::AddCertificate { .. }
             | Step::AddFederated { .. }
             | Step::UpdateFederated { .. }
             | Step::RemoveFederated { .. } => false,
@@ -293,8 +296,7 @@ impl View<'_> {
     /// The credential that a SIEM would be given, where there is one. Of a day ahead it is the one
     /// that takes its place, where one is there already.
     fn live(&self) -> Option<&CredentialRecord> {
-        let found = self.found.map_or(&[][..], |app| app.secrets.as_slice());
-        let at = |moment| secrets::serving(found, self.record, moment);
+        let at = |moment| secrets::serving(self.found, self.record, moment);
         let now = at(self.occasion.checked_at);
         let lives = |held: &&CredentialRecord| held.end.is_none_or(|end| end > self.occasion.as_of);
         now.filter(lives).or_else(|| at(self.occasion.as_of)).or(now)
@@ -306,13 +308,13 @@ impl View<'_> {
     }
 
     /// It has ended: the operator's turn, whoever else was waited for.
-    fn ended(&self, end: Timestamp) -> Facet {
+    fn ended(&self, end: Timestamp, word: &str) -> Facet {
         let when =
             if end <= self.occasion.checked_at { "it has ended" } else { "it will have ended" };
         let what = format!("{when} on {}", end.strftime("%Y-%m-%d"));
         Facet {
             waiting_for: Some(WaitingFor::Operator),
-            next_step: Some(self.by_operator("make a secret in its place")),
+            next_step: Some(self.by_operator(format!("make a {word} in its place"))),
             ends: Some(end),
             ..self.facet(State::Failed, EvidenceKind::Observed, what)
         }
@@ -320,10 +322,12 @@ impl View<'_> {
 
     fn secret(&self) -> Facet {
         use EvidenceKind::{Observed, Proved};
-        match &self.app.credential {
-            Credential::Secret | Credential::Certificate => {}
+        let kind = match &self.app.credential {
+            Credential::Secret => CredentialKind::Secret,
+            Credential::Certificate => CredentialKind::Certificate,
             Credential::Federated(trusted) => return self.trusts(trusted),
-        }
+        };
+        let word = kinds::word(kind);
         if matches!(self.app_plan.target, Target::Unknown) {
             return self.facet(State::Unknown, Observed, "the app could not be read");
         }
@@ -337,20 +341,17 @@ impl View<'_> {
                 .record
                 .filter(|record| record.client_id == self.app_plan.target.client_id())
                 .into_iter()
-                .flat_map(|record| record.secrets())
+                .flat_map(Record::own)
                 .filter(|credential| credential.state.has_value())
                 .filter_map(|credential| credential.end)
                 .filter(|end| *end <= self.occasion.checked_at)
                 .max();
             if let Some(end) = ended {
-                return self.ended(end);
+                return self.ended(end, word);
             }
-            let mut facet = self.waiting(
-                WaitingFor::Operator,
-                Observed,
-                "the vault holds no live secret for this app",
-            );
-            facet.next_step = Some(self.by_operator("make a secret"));
+            let what = format!("the vault holds no live {word} for this app");
+            let mut facet = self.waiting(WaitingFor::Operator, Observed, what);
+            facet.next_step = Some(self.by_operator(format!("make a {word}")));
             return facet;
         };
         let days = live.end.map_or(0, |end| days_between(self.occasion.as_of, end));
@@ -414,11 +415,22 @@ impl View<'_> {
             }
             None => self.facet(State::Unknown, Observed, format!("stored, not proved; {ends}")),
         };
+        if live.kind != kind && facet.state == State::Ok {
+            facet.state = State::Waiting;
+            facet.waiting_for = Some(WaitingFor::Operator);
+            let what = format!(
+                "it is a {} still, and the manifest wants a {word}; ",
+                kinds::word(live.kind)
+            );
+            facet.evidence.what.insert_str(0, &what);
+            facet.next_step =
+                Some(self.by_operator(format!("make a {word}, or see why it is not accepted")));
+        }
         facet.ends = live.end;
         if let Some((start, end)) = live.start.zip(live.end) {
             let command = self.by_operator("make its successor");
             if end <= self.occasion.as_of {
-                return self.ended(end);
+                return self.ended(end, word);
             }
             if secrets::renewal_starts(&self.app.secret, start, end) <= self.occasion.as_of
                 && matches!(facet.state, State::Ok | State::Waiting | State::Unknown)

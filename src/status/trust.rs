@@ -33,6 +33,8 @@ impl View<'_> {
             Step::PatchApplication { .. }
             | Step::AddSecret { .. }
             | Step::RemoveSecret { .. }
+            | Step::AddCertificate { .. }
+            | Step::RemoveCertificate { .. }
             | Step::RemoveFederated { .. }
             | Step::AddOwner { .. } => false,
         });

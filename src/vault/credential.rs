@@ -136,6 +136,18 @@ pub enum CredentialKind {
     Secret,
     /// What a sign-in in a tenant's directory left: gives access tokens of that user.
     RefreshToken,
+    /// A certificate of the app, and its key.
+    Certificate,
+}
+
+impl CredentialKind {
+    /// Whether it is the app's, and no tenant's.
+    pub const fn is_of_app(self) -> bool {
+        match self {
+            Self::Secret | Self::Certificate => true,
+            Self::RefreshToken => false,
+        }
+    }
 }
 
 /// A refresh token that was just given, to be kept in the place of the tenant's old one.

@@ -56,7 +56,7 @@ pub use keys::{
 };
 pub use leftover::{Erased, Leftover};
 pub use lock::Holder;
-pub use record::{Contradiction, Ownership, Record, Records, recognise};
+pub use record::{Contradiction, Federation, Ownership, Record, Records, preferred, recognise};
 pub use tenant::{
     Attestation, AttestedOutcome, ConsentDenied, ConsentSeen, FacetMemory, TenantRecord, TenantSeen,
 };

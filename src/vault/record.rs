@@ -41,23 +41,32 @@ pub struct Record {
     /// Its object id in [`Record::directory`]; absent until the upsert has answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub object_id: Option<ObjectId<Application>>,
-    /// Written by earlier versions, which looked for federated credentials only where it stood: now
-    /// every reading shows them. Read, and not written again.
-    #[serde(default, skip_serializing)]
-    pub(crate) federated: Unused,
+    /// Whether somebody else's tokens took the place of what it signed in with before.
+    #[serde(default, skip_serializing_if = "Federation::is_untried")]
+    pub federated: Federation,
     /// Every credential that we made or meant to make and have not removed.
     pub credentials: Vec<CredentialRecord>,
     /// The tenants that use it.
     pub tenants: BTreeMap<TenantKey, TenantRecord>,
 }
 
-/// A member of an earlier version, whatever it says: two records that differ in it are the same.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Unused;
+/// Whether somebody else's tokens, which an app trusts by federated credentials of ours, took the place
+/// of what it signed in with before.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Federation {
+    /// They were accepted, and it did: what was there before retires.
+    Settled,
+    /// Nothing is known of it, or nothing was there before. What earlier versions wrote here, of whether
+    /// such credentials may exist, every reading shows now.
+    #[default]
+    #[serde(other)]
+    Untried,
+}
 
-impl<'de> Deserialize<'de> for Unused {
-    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        serde::de::IgnoredAny::deserialize(from).map(|_| Self)
+impl Federation {
+    const fn is_untried(&self) -> bool {
+        matches!(self, Self::Untried)
     }
 }
 
@@ -114,7 +123,7 @@ impl Record {
             unique_name,
             client_id: None,
             object_id: None,
-            federated: Unused,
+            federated: Federation::Untried,
             credentials: Vec::new(),
             tenants: BTreeMap::new(),
         }
@@ -130,14 +139,20 @@ impl Record {
         self.credentials.iter_mut().find(|credential| credential.nonce == *nonce)
     }
 
-    /// The client secrets: all that plans and directories are held against.
-    pub fn secrets(&self) -> impl Iterator<Item = &CredentialRecord> {
-        self.credentials.iter().filter(|credential| credential.kind == CredentialKind::Secret)
+    /// The credentials of a kind.
+    pub fn of_kind(&self, kind: CredentialKind) -> impl Iterator<Item = &CredentialRecord> {
+        self.credentials.iter().filter(move |credential| credential.kind == kind)
+    }
+
+    /// The app's own credentials, of whatever kind: all that plans and directories are held against,
+    /// and all but what people's sign-ins left.
+    pub fn own(&self) -> impl Iterator<Item = &CredentialRecord> {
+        self.credentials.iter().filter(|credential| credential.kind.is_of_app())
     }
 
     /// The same, to be changed.
-    pub fn secrets_mut(&mut self) -> impl Iterator<Item = &mut CredentialRecord> {
-        self.credentials.iter_mut().filter(|credential| credential.kind == CredentialKind::Secret)
+    pub fn own_mut(&mut self) -> impl Iterator<Item = &mut CredentialRecord> {
+        self.credentials.iter_mut().filter(|credential| credential.kind.is_of_app())
     }
 
     /// The refresh token that is held for a tenant. Whether it still lives, only Entra ID knows.
@@ -148,14 +163,16 @@ impl Record {
         })
     }
 
-    /// The credential to use or to hand out, of those that have not ended: see
+    /// The credential of a kind to use or to hand out, of those that have not ended: see
     /// [`CredentialRecord::preference`].
     pub fn current(&self, kind: CredentialKind, now: Timestamp) -> Option<&CredentialRecord> {
-        let of_kind = self.credentials.iter().filter(|credential| credential.kind == kind);
-        of_kind
-            .filter_map(|credential| Some((credential.preference(now)?, credential)))
-            .max_by(|(one, _), (other, _)| one.cmp(other))
-            .map(|(_, credential)| credential)
+        preferred(self.of_kind(kind), now)
+    }
+
+    /// The credential that the app signs in with, of whatever kind: after the manifest asks for
+    /// another kind, the old one until the new one is accepted.
+    pub fn in_use(&self, now: Timestamp) -> Option<&CredentialRecord> {
+        preferred(self.own(), now)
     }
 
     /// Forgets intents that never became a credential in the directory, once it is sure that they
@@ -169,11 +186,15 @@ impl Record {
         });
     }
 
-    /// The secret that `heir` names becomes the one to use, and all others retire. `accepted` says
-    /// whether a token request took it.
-    pub fn succeed(&mut self, heir: &Nonce, accepted: bool, at: Timestamp) {
-        for credential in self.secrets_mut().filter(|credential| credential.state.stands()) {
-            if credential.nonce != *heir {
+    /// What takes over becomes what the app signs in with, and all else retires: the credential of
+    /// that name, or where it has none somebody else's tokens. `accepted` says whether a token
+    /// request took it.
+    pub fn succeed(&mut self, heir: Option<&Nonce>, accepted: bool, at: Timestamp) {
+        if heir.is_none() {
+            self.federated = Federation::Settled;
+        }
+        for credential in self.own_mut().filter(|credential| credential.state.stands()) {
+            if Some(&credential.nonce) != heir {
                 credential.state = CredentialState::Retiring;
             } else if accepted {
                 credential.state = CredentialState::Proved;
@@ -246,7 +267,7 @@ impl Record {
         let mut signed_in = BTreeSet::new();
         for credential in &self.credentials {
             match (credential.kind, &credential.tenant, &credential.user) {
-                (CredentialKind::Secret, None, None) => {}
+                (CredentialKind::Secret | CredentialKind::Certificate, None, None) => {}
                 (CredentialKind::RefreshToken, Some(tenant), Some(_)) => {
                     if !self.tenants.contains_key(tenant) {
                         return Err(Contradiction::StrangeTenant {
@@ -258,7 +279,13 @@ impl Record {
                         return Err(Contradiction::TokenTwice(tenant.clone()));
                     }
                 }
-                (CredentialKind::Secret | CredentialKind::RefreshToken, _, _) => {
+                (
+                    CredentialKind::Secret
+                    | CredentialKind::Certificate
+                    | CredentialKind::RefreshToken,
+                    _,
+                    _,
+                ) => {
                     return Err(Contradiction::Owner(credential.nonce.clone()));
                 }
             }
@@ -283,6 +310,17 @@ impl Record {
         }
         Ok(())
     }
+}
+
+/// The one to use of several.
+pub fn preferred<'a>(
+    credentials: impl Iterator<Item = &'a CredentialRecord>,
+    now: Timestamp,
+) -> Option<&'a CredentialRecord> {
+    credentials
+        .filter_map(|credential| Some((credential.preference(now)?, credential)))
+        .max_by(|(one, _), (other, _)| one.cmp(other))
+        .map(|(_, credential)| credential)
 }
 
 /// Whose a credential found in a directory is.
@@ -319,7 +357,9 @@ pub fn recognise(found_name: Option<&str>, vault: VaultId, record: Option<&Recor
     if maker != vault {
         return Ownership::OtherVault(maker);
     }
-    let secret = record.and_then(|record| record.secrets().find(|known| known.nonce == nonce));
+    let secret = record.and_then(|record| {
+        record.credentials.iter().find(|known| known.kind.is_of_app() && known.nonce == nonce)
+    });
     match secret.map(|known| known.state.has_value()) {
         Some(true) => Ownership::OursStored { nonce },
         Some(false) => Ownership::OursIntended { nonce },
@@ -385,7 +425,7 @@ mod tests {
         let heir = with_end(CredentialState::Stored, 900);
         record.credentials = vec![old, lost, gone, heir.clone()];
         let mut counted = record.clone();
-        record.succeed(&heir.nonce, true, seconds(7));
+        record.succeed(Some(&heir.nonce), true, seconds(7));
         let states: Vec<_> = record.credentials.iter().map(|one| (one.state, one.since)).collect();
         assert_eq!(
             states,
@@ -396,7 +436,7 @@ mod tests {
                 (CredentialState::Proved, Some(seconds(7))),
             ]
         );
-        counted.succeed(&heir.nonce, false, seconds(7));
+        counted.succeed(Some(&heir.nonce), false, seconds(7));
         assert_eq!(counted.credentials[3].state, CredentialState::Stored);
         assert!(counted.credentials[3].is_settled());
     }
@@ -415,6 +455,20 @@ mod tests {
         };
         assert_eq!(left(DAY - 1), [stored.clone(), idle, made.clone()]);
         assert_eq!(left(DAY), [stored, made.clone()]);
+    }
+
+    #[test]
+    fn what_earlier_versions_wrote_of_federated_credentials_is_read_and_means_nothing() {
+        let record = record("contoso");
+        let mut written = serde_json::to_value(&record).unwrap();
+        assert!(written.get("federated").is_none());
+        for word in ["none", "meant"] {
+            written["federated"] = word.into();
+            assert_eq!(serde_json::from_value::<Record>(written.clone()).unwrap(), record);
+        }
+        let settled = Record { federated: Federation::Settled, ..record };
+        let read = serde_json::from_value(serde_json::to_value(&settled).unwrap());
+        assert_eq!(read.ok(), Some(settled));
     }
 
     #[test]

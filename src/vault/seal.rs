@@ -39,7 +39,7 @@ impl Label {
     pub(super) fn of(record: &Record, credential: &CredentialRecord) -> Option<Self> {
         let tenant_id = match credential.kind {
             // A secret is an app's, and is valid at the app's own directory.
-            CredentialKind::Secret => record.directory,
+            CredentialKind::Secret | CredentialKind::Certificate => record.directory,
             // A refresh token is of the directory that gave it.
             CredentialKind::RefreshToken => record.tenants.get(credential.tenant.as_ref()?)?.id,
         };

@@ -98,6 +98,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "apply",
         &[
+            "entra",
             "event",
             "failure",
             "graph",
@@ -123,7 +124,6 @@ const ROOMS: &[(&str, &[&str])] = &[
             "ids",
             "inventory",
             "plan",
-            "secret",
             "stop",
             "vault",
         ],

@@ -224,3 +224,51 @@ fn a_secret_of_before_that_still_opens_an_app_is_not_said_to_be_none() {
         assert_eq!(stage.app("contoso")["passwordCredentials"], before);
     }
 }
+
+#[test]
+fn what_an_app_signed_in_with_before_goes_once_its_issuers_tokens_are_accepted() {
+    for (vault, before) in
+        VAULTS.iter().flat_map(|vault| [(vault, "secret"), (vault, "certificate")])
+    {
+        let kind = if before == "secret" { "passwordCredentials" } else { "keyCredentials" };
+        let manifest = |credential: &str| {
+            let manifest = ONE.replace("defaults: {", &format!("defaults: {{{credential}, "));
+            manifest.replace(VAULTS[0], vault)
+        };
+        let stage = Stage::with_vault(&manifest(&format!("credential: {before}")));
+        stage.run(&["apply", "--yes"]).exits(0);
+        stage.consent(CONTOSO, "contoso");
+        stage.run(&["apply", "--yes"]).exits(0);
+        let left = |stage: &Stage| stage.app("contoso")[kind].as_array().unwrap().len();
+        write_manifest(
+            &stage,
+            &manifest(&format!("credential: federated, federated: [{}]", issuer("soc"))),
+        );
+        stage.run(&["apply", "--yes"]).exits(0);
+        // Where no issuer gives a token nothing is known of it, however long ago it was made.
+        stage.sandbox.advance("P20D").unwrap();
+        let planned = stage.run(&["plan", "--json"]).exits(0).json();
+        assert_eq!(planned["apps"][0]["steps"], json!([]));
+        assert!(planned["apps"][0]["diagnostics"].to_string().contains("secrets-left"));
+        stage.run(&["apply", "--yes"]).exits(0);
+        assert_eq!(left(&stage), 1);
+        // There it is tried, and the overlap begins.
+        run_as(&stage, "intern", &["apply", "--yes"]).exits(0);
+        run_as(&stage, "soc", &["apply", "--yes"]).exits(0);
+        let planned = stage.run(&["plan", "--json"]).exits(0).json();
+        assert_eq!(planned["summary"]["unchanged"], 1, "{planned}");
+        assert!(!planned["apps"][0]["diagnostics"].to_string().contains("secrets-left"));
+        let told = run_as(&stage, "soc", &["status"]).exits(0).stdout;
+        let told = told.split_whitespace().collect::<Vec<_>>().join(" ");
+        let must = "must sign in before with a token that the app takes";
+        assert_eq!(told.contains(must), before == "secret", "{told}");
+        stage.sandbox.advance("P6D").unwrap();
+        run_as(&stage, "soc", &["apply", "--yes"]).exits(0);
+        assert_eq!(left(&stage), 1);
+        stage.sandbox.advance("P2D").unwrap();
+        run_as(&stage, "soc", &["apply", "--yes"]).exits(0);
+        assert_eq!(left(&stage), 0);
+        let status = run_as(&stage, "soc", &["status", "--json"]).exits(0);
+        assert_eq!(facet(&status, "access")["state"], "ok");
+    }
+}

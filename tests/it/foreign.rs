@@ -6,7 +6,10 @@ use std::fs;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::stage::{CONTOSO, ONE, Ran, Stage};
+use crate::{
+    certificates::add_theirs,
+    stage::{CONTOSO, ONE, Ran, Stage},
+};
 
 const ISSUER: &str = "https://token.actions.githubusercontent.com";
 
@@ -112,6 +115,26 @@ fn status_and_its_reports_name_what_is_not_ours_with_the_command_that_removes_it
     // Several jobs' reports made one tell it, too.
     let merged = stage.run(&["status", "--merge", "r.json", "--json"]).exits(0).json();
     assert_eq!(merged["foreign"].as_array().unwrap().len(), 2, "{merged}");
+}
+
+#[test]
+fn a_certificate_of_others_is_named_like_a_secret_and_goes_alone() {
+    let stage = reading();
+    let id = add_theirs(&stage)["keyId"].as_str().unwrap().to_owned();
+    let named = format!("certificate \"theirs\" (key id {id}, ends 2090-01-01)");
+    for command in [&["plan"][..], &["status"], &["explain", "contoso"]] {
+        let said = one_line(&stage.run(command).exits(0));
+        assert!(said.contains(&named), "{command:?}: {said}");
+    }
+    let plan = stage.run(&["plan", "--remove-foreign"]).exits(0);
+    assert!(one_line(&plan).contains("\"theirs\""), "{}", plan.stdout);
+    let ahead = stage.run(&["status", "--as-of", "2089-12-31", "--json"]).exits(0).json();
+    let due = ahead["due"].as_array().unwrap().iter();
+    let theirs: Vec<_> = due.filter(|due| due["kind"] == "foreign-certificate").collect();
+    assert_eq!((theirs.len(), &theirs[0]["name"]), (1, &json!("theirs")), "{ahead:#}");
+    stage.run(&["apply", "--remove-foreign", "--yes"]).exits(0);
+    assert_eq!(count(&stage, "keyCredentials"), 0);
+    assert_eq!(count(&stage, "passwordCredentials"), 1);
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod architecture;
 mod asking;
 mod browser;
 mod canaries;
+mod certificates;
 mod consenting;
 mod contracts;
 mod credentials;

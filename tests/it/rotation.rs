@@ -8,10 +8,10 @@ use tenantry::sandbox::secret_hash;
 
 use crate::stage::{CONTOSO, HOME, ONE, Stage, WOODGROVE, both_vaults, directory_mut};
 
-const LUCERNE: &str = "6f1c0f5e-0000-4000-8000-000000000012";
+pub(crate) const LUCERNE: &str = "6f1c0f5e-0000-4000-8000-000000000012";
 
 /// One app that two customers use.
-const SHARED: &str = r#"version: 1
+pub(crate) const SHARED: &str = r#"version: 1
 fleet: acme-soc
 home: {tenant: acme-soc.example, cloud: global}
 vault: {path: vault}
@@ -68,14 +68,14 @@ fn handed_out(stage: &Stage, key: &str) -> String {
 }
 
 /// The steps that a plan holds for the only app, each as its kind and its reason.
-fn planned(stage: &Stage, more: &[&str]) -> Vec<(String, String)> {
+pub(crate) fn planned(stage: &Stage, more: &[&str]) -> Vec<(String, String)> {
     let plan = stage.run(&[&["plan", "--json"], more].concat()).exits(0).json();
     let steps = plan["apps"][0]["steps"].as_array().unwrap().clone();
     let word = |step: &Value, name: &str| step[name].as_str().unwrap_or_default().to_owned();
     steps.iter().map(|step| (word(step, "kind"), word(step, "reason"))).collect()
 }
 
-fn steps<const N: usize>(steps: [(&str, &str); N]) -> Vec<(String, String)> {
+pub(crate) fn steps<const N: usize>(steps: [(&str, &str); N]) -> Vec<(String, String)> {
     steps.map(|(kind, reason)| (kind.to_owned(), reason.to_owned())).into()
 }
 

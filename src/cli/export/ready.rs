@@ -145,7 +145,11 @@ fn look<'a>(
     match manifest.apps.get(&tenant.app).map(|app| &app.credential) {
         Some(Credential::Secret) | None => {}
         Some(Credential::Certificate) => {
-            return Err("its app signs in with a certificate, which is not handed out".to_owned());
+            return Err(
+                "its app signs in with a certificate: it has no secret, and tenantry reveal --field \
+                 certificate prints what it has"
+                    .to_owned(),
+            );
         }
         Some(Credential::Federated(_)) => {
             return Err("its app signs in with somebody else's token: it has no secret".to_owned());

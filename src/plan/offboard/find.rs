@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::Offboarding;
+use super::{Offboarding, Removal};
 use crate::{
-    ids::{KeyId, TenantId, UniqueName, VaultId},
+    ids::{TenantId, UniqueName, VaultId},
     inventory::{Binned, FoundApp, FoundSecret, Glimpse, Inventory, Sight},
     manifest::Manifest,
     plan::{
@@ -120,12 +120,13 @@ pub(super) fn find<'a>(
 /// Whether an app without our tags still bears something that only we put there: the record alone
 /// may be of an adoption that never came about.
 fn bears(app: &FoundApp, name: &UniqueName, record: Option<&Record>) -> bool {
-    app.unique_name.as_ref() == Some(name) || app.secrets.iter().any(|secret| knows(record, secret))
+    let mut credentials = app.secrets.iter().chain(&app.certificates);
+    app.unique_name.as_ref() == Some(name) || credentials.any(|one| knows(record, one))
 }
 
-/// Whether the vault's record knows a secret by Microsoft's id, which nobody can change.
-fn knows(record: Option<&Record>, secret: &FoundSecret) -> bool {
-    record.is_some_and(|record| record.secrets().any(|held| held.key_id == Some(secret.key_id)))
+/// Whether the vault's record knows a credential by its id in the directory, which nobody can change.
+fn knows(record: Option<&Record>, found: &FoundSecret) -> bool {
+    record.is_some_and(|record| record.own().any(|held| held.key_id == Some(found.key_id)))
 }
 
 /// An app that has our unique name and none of our tags, where every app was looked at.
@@ -171,33 +172,42 @@ fn in_bin<'a>(
     }
 }
 
-/// The credentials that are ours, by the vault's record or by their names.
+/// Plans to remove the credentials that are ours, by the vault's record or by their names.
 pub(super) fn credentials(
     plan: &mut Offboarding,
     record: Option<&Record>,
-    found: &[FoundSecret],
+    app: &FoundApp,
     vault: VaultId,
     vault_lost: bool,
-) -> Vec<KeyId> {
-    let (mut ours, mut others) = (Vec::new(), BTreeSet::new());
-    for secret in found {
-        if knows(record, secret) {
-            ours.push(secret.key_id);
-            continue;
+) {
+    let mut others = BTreeSet::new();
+    let mut is_ours = |found: &FoundSecret| {
+        if knows(record, found) {
+            return Ok(());
         }
-        match recognise(secret.display_name.as_deref(), vault, record) {
+        match recognise(found.display_name.as_deref(), vault, record) {
             Ownership::OursStored { .. }
             | Ownership::OursIntended { .. }
-            | Ownership::OursUnknown { .. } => ours.push(secret.key_id),
-            Ownership::OtherVault(maker) if vault_lost => {
-                others.insert(maker);
-                ours.push(secret.key_id);
-            }
+            | Ownership::OursUnknown { .. } => Ok(()),
             Ownership::OtherVault(maker) => {
                 others.insert(maker);
-                plan.foreign.secrets.push(foreign(secret, Some(maker)));
+                if vault_lost { Ok(()) } else { Err(Some(maker)) }
             }
-            Ownership::Foreign => plan.foreign.secrets.push(foreign(secret, None)),
+            Ownership::Foreign => Err(None),
+        }
+    };
+    for secret in &app.secrets {
+        match is_ours(secret) {
+            Ok(()) => plan.steps.push(Removal::RemoveSecret { key_id: secret.key_id }),
+            Err(other_vault) => plan.foreign.secrets.push(foreign(secret, other_vault)),
+        }
+    }
+    for certificate in &app.certificates {
+        match is_ours(certificate) {
+            Ok(()) => {
+                plan.steps.push(Removal::RemoveCertificate { key_id: certificate.key_id });
+            }
+            Err(other_vault) => plan.foreign.certificates.push(foreign(certificate, other_vault)),
         }
     }
     if let Some(other) = others.first().filter(|_| !vault_lost) {
@@ -212,5 +222,4 @@ pub(super) fn credentials(
             ),
         );
     }
-    ours
 }

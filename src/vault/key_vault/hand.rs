@@ -243,9 +243,8 @@ impl Held {
         });
 
         let (part, name) = (app_part(new), self.vault.names.app(app));
-        let of_app = added.filter(|(nonce, _)| {
-            new.credential(nonce).is_some_and(|one| one.kind == CredentialKind::Secret)
-        });
+        let of_app = added
+            .filter(|(nonce, _)| new.credential(nonce).is_some_and(|one| one.kind.is_of_app()));
         let there = old
             .as_ref()
             .map(|old| Secreted { same: app_part(&old.record) == part, value: old.value.clone() });

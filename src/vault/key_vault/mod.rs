@@ -274,9 +274,8 @@ impl KeyVault {
         };
         let name = match (&credential.kind, &credential.tenant) {
             (CredentialKind::RefreshToken, Some(tenant)) => self.names.tenant(app, tenant),
-            (CredentialKind::RefreshToken, None) | (CredentialKind::Secret, _) => {
-                self.names.app(app)
-            }
+            (CredentialKind::RefreshToken, None)
+            | (CredentialKind::Secret | CredentialKind::Certificate, _) => self.names.app(app),
         };
         self.version(&name, &label).await
     }

@@ -3,7 +3,7 @@
 //! | secret | its value | its tags |
 //! |---|---|---|
 //! | `tenantry-<fleet>` | words | which vault it is, whose |
-//! | `tenantry-<fleet>--<app>` | the app's client secret, a version each | the app's record, without its tenants |
+//! | `tenantry-<fleet>--<app>` | the app's client secret or certificate, a version each | the app's record, without its tenants |
 //! | `tenantry-<fleet>--<app>--<digest>` | a tenant's refresh token, a version each | what is remembered of the tenant |
 //! | `tenantry-<fleet>---lease-<id>` | words | who writes just now |
 //! | `tenantry-<fleet>---audit` | a line of the audit, a version each | |
@@ -24,10 +24,7 @@ use crate::{
     ids::{AppKey, FleetName, Nonce, TenantKey, VaultId},
     secret::Secret,
     vault::{
-        credential::{CredentialKind, CredentialRecord},
-        leftover::Leftover,
-        record::Record,
-        seal::Label,
+        credential::CredentialRecord, leftover::Leftover, record::Record, seal::Label,
         tenant::TenantRecord,
     },
 };
@@ -163,7 +160,7 @@ impl TenantPart {
 pub(super) fn app_part(record: &Record) -> Record {
     let mut part = record.clone();
     part.tenants.clear();
-    part.credentials.retain(|credential| credential.kind == CredentialKind::Secret);
+    part.credentials.retain(|credential| credential.kind.is_of_app());
     part
 }
 
@@ -197,8 +194,8 @@ pub(super) struct Bound {
 impl Bound {
     /// Binds a value to the vault and to whose it is.
     ///
-    /// A digest beside a value would tell a short one to whoever tries them all. These are made by
-    /// Microsoft with more than 200 bits of chance: nobody finds one by its digest.
+    /// A digest beside a value would tell a short one to whoever tries them all. These have
+    /// more than 200 bits of chance, of Microsoft or of this machine: nobody finds one by its digest.
     pub(super) fn to(vault: VaultId, label: String, value: &Secret<String>) -> Self {
         let mut digest = Sha256::new();
         // Neither an id nor JSON on one line holds a line break.
@@ -314,6 +311,7 @@ fn ascii(json: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vault::credential::CredentialKind;
     use crate::vault::testing::{fleet, full_record, vault_id};
 
     fn longest_key(letter: char) -> String {

@@ -47,7 +47,7 @@ async fn a_new_token_takes_the_place_of_the_tenants_old_one_and_of_nothing_else(
     assert_eq!(held(&hand, &app, "fabrikam").await.as_deref(), Some("theirs"));
     assert_eq!(hand.value(&app, &nonce).await.unwrap().expose(), VALUE);
     let known = hand.record(&app).await.unwrap().unwrap();
-    assert_eq!((known.credentials.len(), known.secrets().count()), (3, 1));
+    assert_eq!((known.credentials.len(), known.own().count()), (3, 1));
     let kept = known.refresh_token(&tenant("contoso")).unwrap();
     assert_eq!((&kept.nonce, kept.state), (&newest, CredentialState::Stored));
     assert_eq!(kept.start, Some(seconds(100)));
