@@ -17,7 +17,7 @@ use crate::{
     ids::{Application, ObjectId, VaultId},
     inventory::{FoundApp, FoundSecret, Policies, Policy, RestrictionKind, Sight},
     lifetime::Lifetime,
-    manifest::{Credential, SecretRule},
+    manifest::{App, Credential, SecretRule},
     vault::{CredentialKind, CredentialRecord, Ownership, Record, preferred, recognise},
 };
 
@@ -351,6 +351,23 @@ pub(super) fn policy_for(
         policies.custom.iter().find(|(_, apps)| apps.contains(&id)).map(|(policy, _)| policy)
     })
     .or(policies.default.as_ref())
+}
+
+/// What the policies have to say to a new credential of the kind that the manifest wants for an app,
+/// whether or not one is due; for who asks before there is a plan. `created` is now for an app that
+/// does not exist yet.
+pub fn foretold(
+    wanted: &App,
+    policies: &Sight<Policies>,
+    app: Option<ObjectId<Application>>,
+    created: Timestamp,
+    now: Timestamp,
+) -> Vec<Diagnostic> {
+    let Some(kind) = kinds::kept(&wanted.credential) else { return Vec::new() };
+    let one = kinds::addition(kind, wanted.secret.lifetime, SecretReason::First);
+    let mut decided = Credentials { steps: vec![one], ..Credentials::default() };
+    obey(&mut decided, policies, app, created, now);
+    decided.diagnostics
 }
 
 /// Holds the planned credential against the policies: shortens it, or says that it cannot be made.

@@ -205,6 +205,34 @@ fn a_ban_leaves_a_way_for_an_app_that_cannot_be_exempted_yet() {
 }
 
 #[test]
+fn doctor_names_what_the_policies_will_not_let_a_run_make() {
+    let stage = Stage::with_vault(ONE);
+    let examine = |code: i32| -> Vec<Value> {
+        let document = stage.run(&["doctor", "--json"]).exits(code).json();
+        let checks = document["checks"].as_array().unwrap().iter();
+        checks.filter(|check| check["about"] == "policies").cloned().collect()
+    };
+    assert_eq!(examine(0), Vec::<Value>::new());
+    let most = |life: &str| {
+        secrets(&json!([{"restrictionType": "passwordLifetime", "state": "enabled",
+                         "maxLifetime": life}]))
+    };
+    set_default(&stage, &most("P60D"));
+    let told = examine(0);
+    assert!(told.len() == 1 && told[0]["health"] == "noted", "{told:#?}");
+    let ban = secrets(&json!([{"restrictionType": "passwordAddition", "state": "enabled"}]));
+    for rules in [ban, most("PT4M")] {
+        set_default(&stage, &rules);
+        let told = examine(1);
+        assert!(told.len() == 1 && told[0]["health"] == "missing", "{told:#?}");
+        let found = told[0]["found"].as_str().unwrap();
+        assert!(found.contains(POLICY) && found.ends_with("(contoso)"), "{found}");
+    }
+    let screen = stage.run(&["doctor"]).exits(1).stdout;
+    assert!(!screen.contains("Nothing is missing"), "{screen}");
+}
+
+#[test]
 fn a_secret_that_may_not_live_for_a_day_is_not_made() {
     let most = |life: &str| {
         secrets(&json!([{"restrictionType": "passwordLifetime", "state": "enabled",

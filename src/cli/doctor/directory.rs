@@ -16,9 +16,13 @@ use crate::{
     failure::{Cause, Failure},
     graph::{Owners, Publisher, Reader},
     ids::{AppKey, TenantId},
-    inventory::FoundApp,
+    inventory::{FoundApp, Policies, Sight},
     manifest::Layout,
-    plan::marks::{self, Marked},
+    plan::{
+        diagnostic::Severity,
+        marks::{self, Marked},
+        secrets,
+    },
     report::plan::count,
     verdict::Verdict,
 };
@@ -117,6 +121,7 @@ async fn readings(
         (Err(failure), _) | (_, Err(failure)) => Err(failure.clone()),
     };
     answers.insert("Application.Read.All", seen);
+    let forbidding = policies.as_ref().ok().map(|policies| Sight::Seen(policies.clone()));
     let seen = policies.map(|policies| {
         let default = policies.default.as_ref().map_or("none", |policy| &policy.name);
         format!("default policy: {default}; {} custom", policies.custom.len())
@@ -135,6 +140,8 @@ async fn readings(
     }
     checks.push(quota(context, &reader, identity, apps.as_deref().ok()).await);
     if let Ok(apps) = &apps {
+        let now = reader.server_time().unwrap_or_else(Timestamp::now);
+        checks.extend(forbidding.iter().flat_map(|all| forbidden(context, apps, all, now)));
         checks.extend(owners(context, apps));
         checks.push(publisher(&reader, context).await);
     }
@@ -216,6 +223,43 @@ fn few(all: &[String]) -> String {
     let more = all.len().saturating_sub(NAMED);
     let tail = if more > 0 { format!(", … {more} more") } else { String::new() };
     format!("{}{tail}", all[..all.len().min(NAMED)].join(", "))
+}
+
+/// What the provider's policies forbid or shorten of the credentials that the manifest wants, each
+/// with the apps it is said of.
+fn forbidden(
+    context: &Context,
+    apps: &[FoundApp],
+    policies: &Sight<Policies>,
+    now: Timestamp,
+) -> Vec<Check> {
+    let there: BTreeMap<AppKey, &FoundApp> =
+        apps.iter().filter_map(|app| Some((key_of(context, app)?, app))).collect();
+    let mut said: BTreeMap<(String, Option<String>), (Severity, Vec<String>)> = BTreeMap::new();
+    for wanted in context.scope.apps.iter().filter_map(|key| context.manifest.apps.get(key)) {
+        // What a customer's directory forbids is that directory's; a plan looks there.
+        if wanted.layout == Layout::InTenant {
+            continue;
+        }
+        let found = there.get(&wanted.key);
+        let created = found.and_then(|app| app.created).unwrap_or(now);
+        let app = found.map(|app| app.object_id);
+        for told in secrets::foretold(wanted, policies, app, created, now) {
+            let (_, apps) =
+                said.entry((told.summary, told.hint)).or_insert((told.severity, Vec::new()));
+            apps.push(wanted.key.to_string());
+        }
+    }
+    let check = |((summary, hint), (severity, apps)): (_, (Severity, Vec<String>))| Check {
+        about: "policies".to_owned(),
+        health: match severity {
+            Severity::Error => Health::Missing,
+            Severity::Warning | Severity::Notice => Health::Noted,
+        },
+        found: format!("{summary} ({})", few(&apps)),
+        remedy: hint,
+    };
+    said.into_iter().map(check).collect()
 }
 
 /// Whether the apps have the owners that the manifest names, where it names some.
