@@ -12,7 +12,7 @@ use super::{
     index::{Index, Ours},
     kinds, marks,
     pin::{directory_unknown, lives_elsewhere, pin},
-    policies, secrets,
+    policies, retire, secrets,
     step::{Foreign, ForeignSecret, Step, Target},
     unseen::unseen,
 };
@@ -23,7 +23,7 @@ use crate::{
     inventory::{Binned, FoundApp, Inventory, Sight},
     manifest::{App, Layout, Manifest, NamedPermission},
     registration::{Permission, Registration},
-    vault::{CredentialKind, Deleted},
+    vault::{CredentialKind, CredentialRecord, Deleted},
 };
 
 /// The most owners of an app
@@ -443,7 +443,12 @@ fn credentials(
     plan.steps.append(&mut decided.steps);
     plan.diagnostics.append(&mut decided.diagnostics);
     let trusts = state.app().and_then(|app| app.federated.as_deref()).unwrap_or_default();
-    federated::trust(plan, &wanted.credential, trusts, &seen.wish);
+    let are_over = seen.records.get(&wanted.key).is_some_and(|record| {
+        let there = |held: &CredentialRecord| secrets::is_there(held, state.app(), now);
+        let all: Vec<_> = record.own().collect();
+        retire::tokens_are_over(&all, there, wanted.secret.overlap, now)
+    });
+    federated::trust(plan, &wanted.credential, trusts, &seen.wish, are_over);
     plan.diagnostics.extend(kept(&plan.foreign, seen.vault));
 }
 

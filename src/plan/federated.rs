@@ -55,12 +55,14 @@ pub fn changes_trust(step: &Step) -> bool {
     adds_trust(step) || matches!(step, Step::RemoveFederated { reason, .. } if *reason != theirs)
 }
 
-/// The steps that make the app trust the issuers of the manifest, and no others of ours.
+/// The steps that make the app trust the issuers of the manifest, and no others of ours; where it
+/// shall sign in by a credential again, not before `are_over` says that the tokens have had their day.
 pub(super) fn trust(
     plan: &mut AppPlan,
     wanted: &Credential,
     found: &[FoundFederated],
     wish: &Wish,
+    are_over: bool,
 ) {
     let issuers = match wanted {
         Credential::Federated(issuers) => issuers.as_slice(),
@@ -74,6 +76,13 @@ pub(super) fn trust(
             matches!(step, Step::RemoveFederated { reason: RemovalReason::Foreign, .. })
         });
         trust.diagnostics.clear();
+    }
+    match wanted {
+        Credential::Federated(_) => {}
+        Credential::Secret | Credential::Certificate => trust.steps.retain(|step| {
+            are_over
+                || !matches!(step, Step::RemoveFederated { reason: RemovalReason::Unwanted, .. })
+        }),
     }
     plan.steps.append(&mut trust.steps);
     plan.diagnostics.append(&mut trust.diagnostics);

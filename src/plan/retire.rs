@@ -110,6 +110,17 @@ fn heir<'a>(
     }
 }
 
+/// Whether a settled credential has stood in the place of somebody else's tokens for the overlap.
+pub(super) fn tokens_are_over(
+    credentials: &[&CredentialRecord],
+    is_there: impl Fn(&CredentialRecord) -> bool,
+    overlap: Lifetime,
+    now: Timestamp,
+) -> bool {
+    let heir = heir(credentials, is_there, Successor::Credential, now).and_then(Heir::credential);
+    heir.is_some_and(|heir| overlap.after(heir.since.unwrap_or_else(|| heir.born())) <= now)
+}
+
 /// One that still opens the app beside its successor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Leaving {

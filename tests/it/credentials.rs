@@ -155,16 +155,49 @@ fn only_our_own_trust_is_changed_and_taken_away() {
         let all = stage.app("contoso")["federatedIdentityCredentials"].clone();
         assert_eq!(all[0]["audiences"], json!(["api://other"]));
 
-        // A secret after all: ours go, also when the run is cut before they do.
+        // A secret after all: once the overlap is over ours go, also when the run is cut before.
         write(&stage, ONE);
+        stage.consent(CONTOSO, "contoso");
+        stage.run(&["apply", "--yes"]).exits(0);
+        assert_eq!(subjects(&stage), ["soc", "theirs", "day-shift"]);
+        stage.sandbox.advance("P8D").unwrap();
         stage
             .sandbox
             .add_faults(&json!([{"operation": "application.removeFederatedCredential",
                                  "do": {"status": 400}}]))
             .unwrap();
-        stage.run(&["apply", "--yes"]).exits(4);
+        stage.run(&["apply", "--yes"]).exits(1);
         stage.run(&["apply", "--yes"]).exits(0);
         assert_eq!(subjects(&stage), ["theirs"]);
+        assert_eq!(stage.app("contoso")["passwordCredentials"].as_array().unwrap().len(), 1);
+    }
+}
+
+#[test]
+fn a_trust_stays_until_what_replaces_it_was_accepted_and_the_overlap_is_over() {
+    for vault in VAULTS {
+        let stage = Stage::with_vault(&trusting(&issuer("soc")).replace(VAULTS[0], vault));
+        stage.run(&["apply", "--yes"]).exits(0);
+        stage.consent(CONTOSO, "contoso");
+        run_as(&stage, "soc", &["apply", "--yes"]).exits(0);
+        write_manifest(&stage, &ONE.replace(VAULTS[0], vault));
+        // Nobody can tell whether the new secret is taken: whoever reads by tokens goes on.
+        let silent = json!([{"operation": "login.token", "match": {"tenant": CONTOSO},
+                             "times": 1000, "do": {"status": 503}}]);
+        stage.sandbox.add_faults(&silent).unwrap();
+        for _ in 0..2 {
+            stage.run(&["apply", "--yes"]);
+            assert_eq!(stage.app("contoso")["passwordCredentials"].as_array().unwrap().len(), 1);
+            assert_eq!(subjects(&stage), ["soc"]);
+            stage.sandbox.advance("P8D").unwrap();
+        }
+        stage.sandbox.clear_faults();
+        stage.run(&["apply", "--yes"]).exits(0);
+        assert_eq!(subjects(&stage), ["soc"]);
+        stage.run(&["plan", "--detailed-exitcode"]).exits(0);
+        stage.sandbox.advance("P8D").unwrap();
+        stage.run(&["apply", "--yes"]).exits(0);
+        assert_eq!(subjects(&stage), Vec::<String>::new());
         assert_eq!(stage.app("contoso")["passwordCredentials"].as_array().unwrap().len(), 1);
     }
 }
