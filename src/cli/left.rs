@@ -51,8 +51,9 @@ pub(super) async fn look(
     if named.is_empty() {
         return Ok(Vec::new());
     }
-    // An app that others still use is the one that can ask in that customer's directory.
     let records = vault.records().await.map_err(unread)?;
+    named.retain(|one| !one.is_in_use_again(&records));
+    // An app that others still use is the one that can ask in that customer's directory.
     let mut proofs = BTreeMap::new();
     for one in named.iter().filter(|one| one.outlived_by_app(&records)) {
         let record = records.get(&one.app);
@@ -140,7 +141,8 @@ pub(super) async fn attest(
 ) -> Result<Verdict, Trouble> {
     let unwritten = |error| vault_trouble("nothing was recorded", &error);
     let mut named = writer.leftovers().await.map_err(unwritten)?;
-    named.retain(|one| one.tenant == *key);
+    let records = writer.records().await.map_err(unwritten)?;
+    named.retain(|one| one.tenant == *key && !one.is_in_use_again(&records));
     if named.is_empty() {
         let why =
             format!("nothing of ours is named as left with {key}: there is nothing to attest");

@@ -50,6 +50,13 @@ impl Leftover {
         AppKey::from(&self.tenant) != self.app && recorded == Some(self.client_id)
     }
 
+    /// Whether the customer came back, and is served by the same app: then it is nothing that is left.
+    pub fn is_in_use_again(&self, records: &Records) -> bool {
+        records.get(&self.app).is_some_and(|record| {
+            record.client_id == Some(self.client_id) && record.tenants.contains_key(&self.tenant)
+        })
+    }
+
     /// The order in which they are kept and shown.
     pub(super) fn sorted(mut all: Vec<Self>) -> Vec<Self> {
         all.sort_by(|one, other| {

@@ -117,7 +117,7 @@ fn the_plan_tells_twins_apart_and_says_how_to_adopt_one() {
     run.expect(0).says(&format!("an app of the same name without our mark exists: {TWIN}"));
     run.says("created 2024-05-02, AzureADMyOrg, 1 credential");
     run.says("redirect URI https://wingtip.example/SiemMsspConnector");
-    run.says(&format!("tenantry adopt wingtip --app-id {TWIN}"));
+    run.says("tenantry adopt --cloud ").says(&format!("wingtip --app-id {TWIN}"));
 }
 
 #[test]

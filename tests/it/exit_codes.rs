@@ -265,7 +265,7 @@ fn a_signal_inside_a_rotation_leaves_a_report_of_what_was_done_and_the_old_secre
         }
         let words = said.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(words.contains("Not finished (3) contoso, siem-eu, tailspin"), "{words}");
-        assert!(told.contains("adatum: the new secret is stored and not in use yet"), "{told}");
+        assert!(told.contains("adatum: what is new is there and not in use yet"), "{told}");
         assert_eq!(used(&stage, "adatum"), old[0]);
         let report = std::fs::read_to_string(stage.path("report.md")).unwrap();
         assert!(report.contains("- **adatum**: client secret added"), "{report}");

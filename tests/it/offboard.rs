@@ -242,6 +242,25 @@ fn a_refresh_token_goes_too_and_is_of_no_use_to_whoever_copied_it() {
 }
 
 #[test]
+fn nothing_is_left_with_a_customer_who_came_back() {
+    for manifest_of in both_vaults(&manifest(&[CONTOSO_LINE])) {
+        let stage = consented(&manifest_of);
+        stage.run(&["offboard", "contoso", "--yes"]).expect(0);
+        assert_eq!(list(&stage.status(), "leftovers").len(), 1);
+        stage.apply().expect(0);
+        assert_eq!(stage.status()["leftovers"], json!([]));
+        let run = stage.run(&["explain", "contoso"]);
+        run.expect(0);
+        assert!(!run.stdout.contains("we stopped reading"), "{}", run.stdout);
+        // Nobody's word makes away with what is in use.
+        stage.run(&["attest", "contoso", "--removed", "--by", "Kim"]).expect(64);
+        // It leaves again, and is named again.
+        stage.run(&["offboard", "contoso", "--yes"]).expect(0);
+        assert_eq!(list(&stage.status(), "leftovers").len(), 1);
+    }
+}
+
+#[test]
 fn a_customer_that_never_consented_has_nothing_left() {
     let stage = Stage::new(&manifest(&[CONTOSO_LINE]));
     stage.apply().expect(0);
