@@ -337,19 +337,11 @@ impl<'a> Course<'a> {
                 }
             }
             Step::RemoveSecret { key_id, nonce, .. } => {
-                let object = self.object()?;
-                if self.shows(CredentialKind::Secret, *key_id) {
-                    self.writer.remove_secret(object, *key_id).await?;
-                }
-                self.forget(*key_id, nonce.as_ref(), hands).await?;
+                self.remove(CredentialKind::Secret, *key_id, nonce.as_ref(), hands).await?;
             }
             Step::AddSecret { lifetime, .. } => self.add_secret(*lifetime, hands).await?,
             Step::RemoveCertificate { key_id, nonce, .. } => {
-                let object = self.object()?;
-                if self.shows(CredentialKind::Certificate, *key_id) {
-                    self.writer.remove_certificate(object, *key_id).await?;
-                }
-                self.forget(*key_id, nonce.as_ref(), hands).await?;
+                self.remove(CredentialKind::Certificate, *key_id, nonce.as_ref(), hands).await?;
             }
             Step::AddCertificate { lifetime, .. } => self.add_certificate(*lifetime, hands).await?,
             Step::AddFederated { name, trusts } => {
@@ -382,21 +374,27 @@ impl<'a> Course<'a> {
         Ok(Next::Step)
     }
 
-    /// Whether the directory shows a credential: what somebody removed there before us is only
-    /// forgotten.
-    fn shows(&self, kind: CredentialKind, key_id: KeyId) -> bool {
-        let found = kinds::found(self.found.as_ref(), kind);
-        self.found.is_none() || found.iter().any(|one| one.key_id == key_id)
-    }
-
-    /// Forgets a credential that is removed, after the directory did: a value that nobody holds any
-    /// more could not be recognised there.
-    async fn forget(
+    /// The directory first: a value that nobody holds any more could not be recognised there. What
+    /// somebody removed there before us is only forgotten.
+    async fn remove(
         &mut self,
+        kind: CredentialKind,
         key_id: KeyId,
         nonce: Option<&Nonce>,
         hands: &Hands<'_>,
     ) -> Result<(), Halt> {
+        let object = self.object()?;
+        let found = kinds::found(self.found.as_ref(), kind);
+        if self.found.is_none() || found.iter().any(|one| one.key_id == key_id) {
+            match kind {
+                CredentialKind::Certificate => {
+                    self.writer.remove_certificate(object, key_id).await?;
+                }
+                CredentialKind::Secret | CredentialKind::RefreshToken => {
+                    self.writer.remove_secret(object, key_id).await?;
+                }
+            }
+        }
         if let Some(found) = &mut self.found {
             found.secrets.retain(|secret| secret.key_id != key_id);
             found.certificates.retain(|certificate| certificate.key_id != key_id);

@@ -437,13 +437,13 @@ fn credentials(
     let object = state.app().map(|app| app.object_id);
     secrets::obey(&mut decided, &inventory.policies, object, created, now);
     let removed: Vec<_> = decided.steps.iter().filter_map(kinds::removed_by).collect();
-    let is_kept = |foreign: &ForeignSecret| !removed.iter().any(|(key, _)| *key == foreign.key_id);
-    plan.foreign.secrets.retain(is_kept);
-    plan.foreign.certificates.retain(is_kept);
+    let stays = |foreign: &ForeignSecret| !removed.iter().any(|(key, _)| *key == foreign.key_id);
+    plan.foreign.secrets.retain(stays);
+    plan.foreign.certificates.retain(stays);
     plan.steps.append(&mut decided.steps);
     plan.diagnostics.append(&mut decided.diagnostics);
     let trusts = state.app().and_then(|app| app.federated.as_deref()).unwrap_or_default();
-    let are_over = seen.records.get(&wanted.key).is_some_and(|record| {
+    let are_over = of_this_app.is_some_and(|record| {
         let there = |held: &CredentialRecord| secrets::is_there(held, state.app(), now);
         let all: Vec<_> = record.own().collect();
         retire::tokens_are_over(&all, there, wanted.secret.overlap, now)

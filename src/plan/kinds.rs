@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use super::{
     diagnostic::{Code, Diagnostic},
     secrets,
-    step::{Cap, RemovalReason, SecretReason, Step},
+    step::{Cap, ForeignSecret, RemovalReason, SecretReason, Step},
 };
 use crate::{
     ids::{KeyId, Nonce},
@@ -68,7 +68,21 @@ pub(super) fn removal(
     nonce: Nonce,
     reason: RemovalReason,
 ) -> Step {
-    let (nonce, display_name) = (Some(nonce), None);
+    step_of(kind, key_id, (Some(nonce), None), reason)
+}
+
+/// The step that removes one of others, by the name that they gave it.
+pub(super) fn expulsion(kind: CredentialKind, foreign: &ForeignSecret) -> Step {
+    let names = (None, foreign.display_name.clone());
+    step_of(kind, foreign.key_id, names, RemovalReason::Foreign)
+}
+
+fn step_of(
+    kind: CredentialKind,
+    key_id: KeyId,
+    (nonce, display_name): (Option<Nonce>, Option<String>),
+    reason: RemovalReason,
+) -> Step {
     match kind {
         CredentialKind::Certificate => {
             Step::RemoveCertificate { key_id, nonce, display_name, reason }

@@ -218,19 +218,13 @@ pub(super) fn decide(
         // What another vault of ours made is no stranger's: only that vault retires it.
         let is_strange = |foreign: &&ForeignSecret| foreign.other_vault.is_none();
         let Credentials { steps, foreign_secrets, foreign_certificates, .. } = &mut decided;
-        steps.extend(foreign_secrets.iter().filter(is_strange).map(|foreign| Step::RemoveSecret {
-            key_id: foreign.key_id,
-            nonce: None,
-            display_name: foreign.display_name.clone(),
-            reason: RemovalReason::Foreign,
-        }));
-        let certificates = foreign_certificates.iter().filter(is_strange);
-        steps.extend(certificates.map(|foreign| Step::RemoveCertificate {
-            key_id: foreign.key_id,
-            nonce: None,
-            display_name: foreign.display_name.clone(),
-            reason: RemovalReason::Foreign,
-        }));
+        for (kind, theirs) in [
+            (CredentialKind::Secret, foreign_secrets),
+            (CredentialKind::Certificate, foreign_certificates),
+        ] {
+            let strangers = theirs.iter().filter(is_strange);
+            steps.extend(strangers.map(|foreign| kinds::expulsion(kind, foreign)));
+        }
     }
     decided
 }

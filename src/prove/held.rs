@@ -85,8 +85,8 @@ pub fn held(
         let shows = shown(app, own, now);
         let (Some(client), Some(shows)) = (record.client_id, shows) else {
             let word = kinds::kept(&app.credential).map_or("credential", kinds::word);
-            let ended = record.own().filter(|held| held.state.has_value());
-            let ended = ended.filter_map(|held| held.end).filter(|end| *end <= now).max();
+            let ended = record.own().filter(|held| held.state.has_value() && held.has_ended(now));
+            let ended = ended.filter_map(|held| held.end).max();
             let what = match ended {
                 Some(end) => {
                     format!("the {word} of its app has ended on {}", end.strftime("%Y-%m-%d"))

@@ -1,6 +1,7 @@
 //! All words: text for people, JSON for machines, progress, files.
 
 pub mod adopt;
+mod advice;
 pub mod apply;
 pub mod ci;
 pub mod consent;

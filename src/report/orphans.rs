@@ -3,6 +3,7 @@
 use maud::{Markup, html};
 
 use super::{
+    advice,
     file::markdown_text,
     paper::{Ink, Paper, clean, word},
 };
@@ -26,7 +27,7 @@ fn title(status: &Status) -> String {
 /// All of them, each with its key and its sentence.
 fn told(status: &Status) -> impl Iterator<Item = (&str, String)> {
     status.orphans.iter().map(|orphan| {
-        let text = super::error::placed(&sentence(orphan, status.home), &status.place);
+        let text = advice::placed(&sentence(orphan, status.home), &status.place);
         (orphan.key.as_str(), text)
     })
 }

@@ -114,7 +114,7 @@ impl Paper {
 
     /// Advice, wrapped as other text is.
     pub fn advise(&mut self, indent: usize, mark: Option<Word>, text: &str) {
-        let text = super::error::placed(text, &self.place);
+        let text = super::advice::placed(text, &self.place);
         self.say(indent, mark, &text);
     }
 

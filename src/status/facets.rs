@@ -265,16 +265,16 @@ impl View<'_> {
                 facet.next_step = Some(self.by_operator("create the app"));
                 facet
             }
-            Target::Deleted { .. } if self.offboarded().is_some() => {
-                let why = self.offboarded().map_or("", |said| said.summary.as_str());
-                let mut facet = self.waiting(WaitingFor::Operator, Observed, why);
-                let what = "take it out of the manifest, or apply onboards it again";
-                facet.next_step = Some(self.by_operator(what));
-                facet
-            }
             Target::Deleted { .. } => {
-                let mut facet = self.waiting(WaitingFor::Operator, Observed, "the app was deleted");
-                facet.next_step = Some(self.by_operator("restore the app"));
+                let (why, what) = match self.offboarded() {
+                    Some(said) => (
+                        said.summary.as_str(),
+                        "take it out of the manifest, or apply onboards it again",
+                    ),
+                    None => ("the app was deleted", "restore the app"),
+                };
+                let mut facet = self.waiting(WaitingFor::Operator, Observed, why);
+                facet.next_step = Some(self.by_operator(what));
                 facet
             }
             Target::Existing { .. } if differs => {

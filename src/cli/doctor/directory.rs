@@ -121,8 +121,7 @@ async fn readings(
         (Err(failure), _) | (_, Err(failure)) => Err(failure.clone()),
     };
     answers.insert("Application.Read.All", seen);
-    let forbidding = policies.as_ref().ok().map(|policies| Sight::Seen(policies.clone()));
-    let seen = policies.map(|policies| {
+    let seen = policies.as_ref().map_err(Failure::clone).map(|policies| {
         let default = policies.default.as_ref().map_or("none", |policy| &policy.name);
         format!("default policy: {default}; {} custom", policies.custom.len())
     });
@@ -141,7 +140,8 @@ async fn readings(
     checks.push(quota(context, &reader, identity, apps.as_deref().ok()).await);
     if let Ok(apps) = &apps {
         let now = reader.server_time().unwrap_or_else(Timestamp::now);
-        checks.extend(forbidding.iter().flat_map(|all| forbidden(context, apps, all, now)));
+        let policies = policies.ok().map(Sight::Seen);
+        checks.extend(policies.iter().flat_map(|all| forbidden(context, apps, all, now)));
         checks.extend(owners(context, apps));
         checks.push(publisher(&reader, context).await);
     }

@@ -47,6 +47,22 @@ pub(super) enum Cut {
     AtWrite(usize),
 }
 
+impl Cut {
+    /// Has the sandbox do its part, if it has one.
+    pub(super) fn script(self, stage: &Stage) {
+        let scripted = |nth: usize, act: &str| {
+            stage.fault(json!({"operation": "*", "nth": nth, "do": act}));
+        };
+        match self {
+            Self::Before(k) => scripted(k, "cut-before"),
+            Self::After(k) => scripted(k, "cut-after"),
+            Self::KilledBefore(k) => scripted(k, "no-answer"),
+            Self::KilledAfter(k) => scripted(k, "no-answer-after"),
+            Self::AtWrite(_) => {}
+        }
+    }
+}
+
 /// A stage that can begin again.
 struct Theatre {
     stage: Stage,
@@ -72,16 +88,7 @@ impl Theatre {
     /// One run that is cut.
     fn cut(&self, cut: Cut) -> Run {
         let stage = &self.stage;
-        let scripted = |nth: usize, act: &str| {
-            stage.fault(json!({"operation": "*", "nth": nth, "do": act}));
-        };
-        match cut {
-            Cut::Before(k) => scripted(k, "cut-before"),
-            Cut::After(k) => scripted(k, "cut-after"),
-            Cut::KilledBefore(k) => scripted(k, "no-answer"),
-            Cut::KilledAfter(k) => scripted(k, "no-answer-after"),
-            Cut::AtWrite(_) => {}
-        }
+        cut.script(stage);
         match cut {
             Cut::Before(_) | Cut::After(_) => stage.run(self.run),
             Cut::KilledBefore(_) | Cut::KilledAfter(_) => {

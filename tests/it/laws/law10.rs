@@ -12,6 +12,7 @@ use std::{
 use serde_json::{Value, json};
 use tenantry::sandbox::{Opened, Options};
 
+use super::cutting::Cut;
 use crate::{
     people::{paste, states, tenant},
     support::{Kept, Run, Running, Stage, directory_mut, kill, list, stages},
@@ -45,16 +46,6 @@ enum Phase {
     Proof,
     /// `tokens refresh`.
     Refresh,
-}
-
-/// How it is cut.
-#[derive(Debug, Clone, Copy)]
-enum Cut {
-    Before(usize),
-    After(usize),
-    KilledBefore(usize),
-    KilledAfter(usize),
-    AtWrite(usize),
 }
 
 /// A stage that can begin again: all registered, all administrators have consented, and the analyst
@@ -125,21 +116,11 @@ impl Theatre {
     }
 
     fn cut(&self, cut: Cut) -> Run {
-        let scripted = |nth: usize, act: &str| {
-            self.stage.fault(json!({"operation": "*", "nth": nth, "do": act}));
-        };
-        match cut {
-            Cut::Before(k) => scripted(k, "cut-before"),
-            Cut::After(k) => scripted(k, "cut-after"),
-            Cut::KilledBefore(k) => scripted(k, "no-answer"),
-            Cut::KilledAfter(k) => scripted(k, "no-answer-after"),
-            Cut::AtWrite(k) => {
-                return self.run(&[("TENANTRY_DIE_AT_VAULT_WRITE", k.to_string())]);
-            }
-        }
+        cut.script(&self.stage);
         match cut {
             Cut::KilledBefore(_) | Cut::KilledAfter(_) => self.killed(),
-            Cut::Before(_) | Cut::After(_) | Cut::AtWrite(_) => self.run(&[]),
+            Cut::Before(_) | Cut::After(_) => self.run(&[]),
+            Cut::AtWrite(k) => self.run(&[("TENANTRY_DIE_AT_VAULT_WRITE", k.to_string())]),
         }
     }
 
