@@ -22,6 +22,9 @@ const REQUIRED: &str = "TENANTRY_BROWSER";
 /// How long anything may take to show itself on a page.
 const PATIENCE: Duration = Duration::from_secs(15);
 
+/// How often chromedriver is started before it is given up.
+const TRIES: usize = 3;
+
 /// One browser at a time: each wants a core and some hundred megabytes.
 static ONE: Mutex<()> = Mutex::new(());
 
@@ -55,14 +58,7 @@ impl Browser {
         };
         let turn = ONE.lock().unwrap_or_else(PoisonError::into_inner);
         let profile = tempfile::tempdir().unwrap();
-        let mut driver = Command::new(program)
-            .arg("--port=0")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let port = port(&mut driver);
+        let (driver, port) = driver(&program);
         let _ = rustls::crypto::ring::default_provider().install_default();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
@@ -306,20 +302,36 @@ fn found(program: &str) -> Option<PathBuf> {
     std::env::split_paths(&path).map(|folder| folder.join(program)).find(|path| path.is_file())
 }
 
-/// The port that chromedriver took, from its own words.
-fn port(driver: &mut Child) -> u16 {
+/// chromedriver, and the port that it took. On a machine with many ports in use it may end before it
+/// has one; the next try finds another.
+fn driver(program: &Path) -> (Child, u16) {
+    let started = || {
+        let mut driver = Command::new(program)
+            .arg("--port=0")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let Some(port) = port(&mut driver) else {
+            driver.wait().unwrap();
+            return None;
+        };
+        Some((driver, port))
+    };
+    (0..TRIES).find_map(|_| started()).expect("chromedriver says its port")
+}
+
+/// The port that chromedriver took, from its own words; nothing where it ended without them.
+fn port(driver: &mut Child) -> Option<u16> {
     let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
-    let told = lines
-        .by_ref()
-        .map_while(Result::ok)
-        .find_map(|line| {
-            let (_, port) = line.split_once("started successfully on port ")?;
-            port.trim_end_matches('.').parse().ok()
-        })
-        .expect("chromedriver says its port");
+    let told = lines.by_ref().map_while(Result::ok).find_map(|line| {
+        let (_, port) = line.split_once("started successfully on port ")?;
+        port.trim_end_matches('.').parse().ok()
+    })?;
     // Its later words are read, or it would stop at a full pipe.
     std::thread::spawn(move || lines.for_each(drop));
-    told
+    Some(told)
 }
 
 fn keep(name: &str, base64: &str) -> Vec<u8> {
